@@ -1,0 +1,69 @@
+# Needs python3 (3.11 or newer) with venv, and nothing else: the first target that wants it makes .venv.
+
+PORT ?= 8000
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/installed
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
+
+.PHONY: help venv demo test test-fast check lint types imports coverage format clean
+
+define HELP
+make demo       serve the demo on http://localhost:$(PORT) (PORT=$(PORT))
+make test       run all tests (ARGS= goes to pytest)
+make test-fast  run the tests that take less than a second each
+make check      all that CI checks: style, types, floors, tests with branch coverage
+make format     sort imports and format
+make venv       make .venv with everything in it (the others do it by themselves)
+make clean      remove .venv, caches and reports
+endef
+
+help:
+	@: $(info $(HELP))
+
+venv: $(STAMP)
+
+# A working .venv keeps its Python, whatever PATH says today: two Pythons in one do not work.
+$(STAMP): pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		for name in python3 python3.14 python3.13 python3.12 python3.11 ''; do \
+			if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+		done; \
+		if [ -z "$$name" ]; then echo 'mfa-middleware needs Python 3.11 or newer: install it.' >&2; exit 1; fi; \
+		$$name -m venv --clear .venv; \
+	fi
+	@echo 'installing into .venv (half a minute or more)' >&2
+	@$(PIP) install --editable '.[all,dev]'
+	@: > $@
+
+demo: $(STAMP)
+	@$(BIN)/python -m examples.demo --port $(PORT)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+check: lint types imports coverage
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports --no-logo
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --cov $(ARGS)
+
+format: $(STAMP)
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov

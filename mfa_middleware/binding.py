@@ -1,0 +1,220 @@
+"""Use-cases of binding: bind, confirm, refresh. A pending authenticator gates no login and touches nothing live."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mfa_middleware import limits
+from mfa_middleware.callers import Caller, has_proven, require_proof
+from mfa_middleware.checking import check, guarded
+from mfa_middleware.core import Core
+from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound
+from mfa_middleware.events import BindingBegun, Bound
+from mfa_middleware.factor import Answer, Enrolling, Enrolment, State
+from mfa_middleware.keyring import user_tag
+from mfa_middleware.models import (
+    Assurance,
+    Authenticator,
+    Binding,
+    Changes,
+    Confirmed,
+    Counter,
+    Proof,
+    Purpose,
+    UserFactors,
+)
+
+PENDING_SECONDS = 900
+_MOST_PENDING = 5
+
+
+async def bind(core: Core, caller: Caller, factor: str, label: str | None, trace: str) -> Binding:
+    """Make a pending authenticator. Its secret is told here, once.
+
+    :raises StepUpRequired: for who has a live authenticator and has not proven one lately.
+    :raises InvalidRequest: for a factor that cannot be bound by itself.
+    """
+    proven = await _proven_if_needed(core, caller, await core.authenticator_store.load(caller.user_id))
+    enrolment = await _enrol(core, caller, factor)
+    row_id = uuid.uuid4().hex
+    row = Authenticator(
+        id=row_id,
+        user_id=caller.user_id,
+        factor=factor,
+        backup=False,
+        label=label or core.factor(factor).title,
+        enabled=True,
+        state=None,
+        pending=core.seal_state(enrolment.state, user_id=caller.user_id, authenticator_id=row_id),
+        pending_until=time.time() + PENDING_SECONDS,
+        revision=0,
+        counter=-1,
+        created_at=time.time(),
+    )
+
+    def decide(user: UserFactors) -> Changes:
+        require_proof(user, proven)
+        unconfirmed = [one.id for one in user.authenticators if not one.live]
+        return Changes(put=(row,), remove=tuple(unconfirmed[: 1 - _MOST_PENDING]))
+
+    await core.authenticator_store.change(caller.user_id, decide)
+    return await _begun(core, caller, row, enrolment, trace)
+
+
+async def refresh(core: Core, caller: Caller, authenticator_id: str, trace: str) -> Binding:
+    """Make a new, pending secret for a live authenticator; the old one lives until the new one is confirmed.
+
+    :raises NotFound: when the caller has no such live authenticator, or it is a backup.
+    :raises StepUpRequired: without a fresh proof.
+    """
+    user = await core.authenticator_store.load(caller.user_id)
+    row = live_row(user, authenticator_id)
+    proven = await _proven_if_needed(core, caller, user)
+    enrolment = await _enrol(core, caller, row.factor)
+    pending = core.seal_state(enrolment.state, user_id=caller.user_id, authenticator_id=row.id)
+
+    def decide(user: UserFactors) -> Changes:
+        require_proof(user, proven)
+        row = live_row(user, authenticator_id)
+        return Changes(put=(replace(row, pending=pending, pending_until=time.time() + PENDING_SECONDS),))
+
+    await core.authenticator_store.change(caller.user_id, decide)
+    return await _begun(core, caller, row, enrolment, trace)
+
+
+async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, trace: str) -> Confirmed:
+    """Make a pending authenticator live by a right answer. All other pending ones of the user die.
+
+    It counts as proof of a factor for the caller. With the first authenticator, recovery codes are issued.
+
+    :raises InvalidCode: for a wrong answer; it is counted like any other.
+    :raises NotFound: when nothing of that id is pending.
+    :raises StepUpRequired: when the user has a live authenticator and the caller has not proven one lately.
+    :raises TooManyAttempts: when the user is locked.
+    """
+    user = await core.authenticator_store.load(caller.user_id)
+    row = _pending_row(user, authenticator_id)
+    proven = await _proven_if_needed(core, caller, user)
+    attempt = await limits.count_without_token(core, user)
+    answer = Answer(code, time.time(), Purpose.CONFIRM)
+    try:
+        proof = await check(core, row.factor, row.pending or b"", answer, user_id=user.user_id, row=row.id)
+    except InvalidCode as error:
+        await limits.found_wrong(core, user.user_id, Purpose.CONFIRM, row.factor, error.reason, trace)
+        raise
+    codes, backup_row = _backup_codes(core, caller.user_id)
+    issued = False
+
+    def decide(user: UserFactors) -> Changes:
+        nonlocal issued
+        require_proof(user, proven)
+        if _pending_row(user, authenticator_id).pending != row.pending:
+            raise NotFound("another secret is pending by now")
+        issued = backup_row is not None and not any(one.live for one in user.authenticators)
+        others = [one for one in user.authenticators if one.id != row.id]
+        return Changes(
+            put=(
+                _made_live(_pending_row(user, authenticator_id), proof),
+                *(replace(one, pending=None, pending_until=0.0) for one in others if one.live and one.pending),
+                *((backup_row,) if issued and backup_row else ()),
+            ),
+            remove=tuple(one.id for one in others if not one.live),
+            forgive=True,
+        )
+
+    await core.authenticator_store.change(caller.user_id, decide)
+    await _keep_proof(core, caller, row.factor)
+    await limits.forgive(core, caller.user_id, attempt)
+    await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
+    assurance = Assurance(caller.user_id, time.time(), core.factor(row.factor).amr)
+    return Confirmed(row.id, row.factor, assurance, tuple(codes) if issued else ())
+
+
+async def _keep_proof(core: Core, caller: Caller, factor: str) -> None:
+    tag = user_tag(caller.user_id)
+    amr = core.factor(factor).amr
+    await core.token_store.prove(tag, caller.proofs, ttl=core.settings.step_up_ttl, amr=amr, forgive=True)
+    if caller.enrolment is not None:
+        await core.token_store.prove_token(tag, caller.enrolment.digest)
+
+
+async def _proven_if_needed(core: Core, caller: Caller, user: UserFactors) -> bool:
+    """Whether the caller has proven a factor; asks the store only where that matters."""
+    proven = bool(user.live) and await has_proven(core, caller)
+    require_proof(user, proven)
+    return proven
+
+
+async def _enrol(core: Core, caller: Caller, factor: str) -> Enrolment:
+    if core.is_backup(factor):
+        raise InvalidRequest("a backup factor", [("factor", "it comes with your first authenticator by itself")])
+    enrolling = Enrolling(caller.user_id, caller.name or caller.user_id, caller.issuer)
+    return await guarded(factor, core.factor(factor).enrol(enrolling))
+
+
+async def _begun(core: Core, caller: Caller, row: Authenticator, enrolment: Enrolment, trace: str) -> Binding:
+    await core.events.emit(
+        BindingBegun(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id)
+    )
+    return Binding(row.id, row.factor, PENDING_SECONDS, enrolment.shown)
+
+
+def live_row(user: UserFactors, authenticator_id: str) -> Authenticator:
+    """The user's live authenticator of that id, backups aside.
+
+    :raises NotFound: when there is none.
+    """
+    row = user.find(authenticator_id)
+    if row is None or not row.live or row.backup:
+        raise NotFound("the user has no such live authenticator")
+    return row
+
+
+def _pending_row(user: UserFactors, authenticator_id: str) -> Authenticator:
+    row = user.find(authenticator_id)
+    if row is None or row.pending is None or row.pending_until <= time.time():
+        raise NotFound("nothing of that id is pending")
+    return row
+
+
+def _made_live(row: Authenticator, proof: Proof | None) -> Authenticator:
+    return replace(
+        row,
+        state=row.pending,
+        pending=None,
+        pending_until=0.0,
+        enabled=True,
+        revision=row.revision + 1,
+        counter=proof.value if isinstance(proof, Counter) else -1,
+    )
+
+
+def _backup_codes(core: Core, user_id: str) -> tuple[Sequence[str], Authenticator | None]:
+    """New recovery codes and their row; none where no backup factor is in use."""
+    if core.backup is None:
+        return (), None
+    name, factor = core.backup
+    state, codes = factor.issue()
+    return codes, backup_row(core, user_id, name, state)
+
+
+def backup_row(core: Core, user_id: str, name: str, state: State) -> Authenticator:
+    """A live row for the codes of a backup factor."""
+    row_id = uuid.uuid4().hex
+    return Authenticator(
+        id=row_id,
+        user_id=user_id,
+        factor=name,
+        backup=True,
+        label=core.factor(name).title,
+        enabled=True,
+        state=core.seal_state(state, user_id=user_id, authenticator_id=row_id),
+        pending=None,
+        pending_until=0.0,
+        revision=1,
+        counter=-1,
+        created_at=time.time(),
+    )

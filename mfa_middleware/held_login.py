@@ -1,0 +1,207 @@
+"""The held login: capture of an app's response, its form at rest, and its release.
+
+A held login is raw: status, header pairs in order and as bytes, body, and what the login made of ``scope["session"]``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from mfa_middleware.errors import LoginNotHeld
+
+Message = MutableMapping[str, Any]
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+# RFC 9110 §7.6.1. Content-Length is written anew.
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"te", b"transfer-encoding", b"upgrade", b"trailer"}
+)
+_FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
+_BODILESS = (204, 304)
+_LARGEST_DECODED = 64 * 1024 * 1024
+_DEEPEST_JSON = 32
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLogin:
+    """An app's login response. ``path`` is that of the login's URL; ``session`` is None outside of a session middleware."""
+
+    status: int
+    headers: RawHeaders = field(repr=False)
+    body: bytes = field(repr=False)
+    path: str = "/"
+    session: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def encode(self) -> bytes:
+        """As bytes to be sealed.
+
+        :raises LoginNotHeld: when the session holds what JSON cannot keep.
+        """
+        head = {
+            "status": self.status,
+            "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
+            "path": self.path,
+            "session": self.session,
+        }
+        try:
+            text = json.dumps(head, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LoginNotHeld("the session holds a value that is no JSON, so it cannot be kept") from error
+        return len(text).to_bytes(4, "big") + text + self.body
+
+    @classmethod
+    def decode(cls, data: bytes) -> HeldLogin:
+        """What :meth:`encode` made."""
+        size = int.from_bytes(data[:4], "big")
+        head = json.loads(data[4 : 4 + size])
+        headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"])
+        return cls(head["status"], headers, data[4 + size :], head["path"], head["session"])
+
+    def release(self, *, accept_encoding: str) -> tuple[int, RawHeaders, bytes]:
+        """The response as it goes out at another URL, to a request that may accept other codings.
+
+        Cookies without a path get the default path of the login's URL (RFC 6265 §5.1.4), locations become absolute
+        paths, hop-by-hop fields and the app's CORS fields are dropped, and 307 and 308 become 303: the browser shall not post the code on.
+        """
+        body, headers = self._decoded(accept_encoding)
+        dropped = _HOP_BY_HOP | _named_in_connection(headers) | {b"content-length"}
+        kept = [
+            (name, self._relocated(name.lower(), value))
+            for name, value in headers
+            if name.lower() not in dropped and not name.lower().startswith(b"access-control-")
+        ]
+        if self.status not in _BODILESS:
+            kept.append((b"content-length", b"%d" % len(body)))
+        kept.append((b"cache-control", b"no-store"))
+        return (303 if self.status in (307, 308) else self.status), tuple(kept), body
+
+    def _relocated(self, name: bytes, value: bytes) -> bytes:
+        if name == b"set-cookie" and not re.search(rb";\s*path\s*=\s*/", value, re.IGNORECASE):
+            return value + b"; Path=" + _default_path(self.path).encode("latin-1")
+        if name in (b"location", b"content-location"):
+            return _absolute(self.path, value.decode("latin-1")).encode("latin-1")
+        return value
+
+    def _decoded(self, accept_encoding: str) -> tuple[bytes, RawHeaders]:
+        """Body and headers without a content coding that the caller does not accept, where we can take it off."""
+        coding = header(self.headers, b"content-encoding").strip().lower()
+        if not coding or coding in re.split(r"[\s,;]+", accept_encoding.lower()):
+            return self.body, self.headers
+        plain = decoded_body(self.headers, self.body)
+        if plain is None:
+            return self.body, self.headers
+        return plain, tuple(pair for pair in self.headers if pair[0].lower() != b"content-encoding")
+
+
+def header(headers: RawHeaders, name: bytes) -> str:
+    """The first field of that (lower-case) name; empty when there is none."""
+    return next((value.decode("latin-1") for found, value in headers if found.lower() == name), "")
+
+
+def _named_in_connection(headers: RawHeaders) -> frozenset[bytes]:
+    fields = (value for name, value in headers if name.lower() == b"connection")
+    return frozenset(name.strip().lower() for field in fields for name in field.split(b","))
+
+
+def _default_path(path: str) -> str:
+    return path[: path.rfind("/")] or "/"
+
+
+def _absolute(base: str, location: str) -> str:
+    if urlsplit(location).scheme or location.startswith("/"):
+        return location
+    return urljoin(base, location)
+
+
+def decoded_body(headers: RawHeaders, body: bytes) -> bytes | None:
+    """The body without its content coding; None for a coding that we cannot read, or a body that does not decode."""
+    coding = header(headers, b"content-encoding").strip().lower()
+    if coding in ("", "identity"):
+        return body
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        return None
+    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: either header, gzip's or zlib's
+    try:
+        plain = inflate.decompress(body, _LARGEST_DECODED)
+    except zlib.error:
+        return None
+    return plain if inflate.eof else None
+
+
+def json_body(headers: RawHeaders, body: bytes) -> object:
+    """The body as JSON, whatever its content type says; None when it is none.
+
+    :raises LoginNotHeld: for a content coding that hides the body from us.
+    """
+    plain = decoded_body(headers, body)
+    if plain is None:
+        raise LoginNotHeld("the login's response has a content coding that cannot be read; compress outside of here")
+    try:
+        return json.loads(plain)
+    except (ValueError, RecursionError):
+        return None
+
+
+def bearer_tokens(document: object, depth: int = 0) -> list[str]:
+    """The bearer tokens that a response gives: ``access_token`` or ``token``, at any depth of its JSON."""
+    if depth > _DEEPEST_JSON:
+        return []
+    if isinstance(document, list):
+        return [token for item in document for token in bearer_tokens(item, depth + 1)]
+    if not isinstance(document, dict):
+        return []
+    own = [document[name] for name in ("access_token", "token") if name in document]
+    deeper = [token for value in document.values() for token in bearer_tokens(value, depth + 1)]
+    return [token for token in own if isinstance(token, str) and token] + deeper
+
+
+class Capture:
+    """Collects the messages of one response. Nothing is sent on; what it does not know, it refuses."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._body: list[bytes] = []
+        self.messages: list[Message] = []
+        self.status = 0
+        self.headers: RawHeaders = ()
+        self.complete = False
+
+    @property
+    def body(self) -> bytes:
+        """What has come of the body."""
+        return b"".join(self._body)
+
+    def add(self, message: Message) -> None:
+        """Take one message.
+
+        :raises LoginNotHeld: for a message that cannot be kept, a body over the limit, or a header field that would split the response.
+        """
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._start(message)
+        elif kind == "http.response.body":
+            self._size += len(message.get("body", b""))
+            if self._size > self._limit:
+                self.messages.clear()
+                self._body.clear()
+                raise LoginNotHeld("the login's response is larger than MFA_HELD_RESPONSE_LIMIT")
+            self._body.append(bytes(message.get("body", b"")))
+            self.complete = not message.get("more_body", False)
+        else:
+            raise LoginNotHeld(f"the login's response used the server extension {kind}, which cannot be held")
+        self.messages.append(message)
+
+    def _start(self, message: Message) -> None:
+        self.status = message["status"]
+        self.headers = tuple((bytes(name), bytes(value)) for name, value in message.get("headers", ()))
+        if any(_FORBIDDEN_BYTES.search(name) or _FORBIDDEN_BYTES.search(value) for name, value in self.headers):
+            raise LoginNotHeld("a header field of the login's response contains a line break")
+        if message.get("trailers"):
+            raise LoginNotHeld("the login's response announces trailers, which cannot be held")

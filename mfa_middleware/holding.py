@@ -1,0 +1,179 @@
+"""The responder of one request that is, or may turn out to be, a login: it watches, holds, and answers the challenge.
+
+Nothing of a response leaves before it is clear that it is no login, or that its user needs no second factor. On any
+doubt or failure the answer is an error, never the login.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mfa_middleware import events
+from mfa_middleware.dialects import WireAnswer
+from mfa_middleware.errors import LoginNotHeld, Misconfigured, Refusal
+from mfa_middleware.held_login import Capture, HeldLogin, Message
+from mfa_middleware.mfa import MFA, Parts
+from mfa_middleware.passage import Receive, Scope, Send
+from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
+from mfa_middleware.selectors.whoami import WhoAmI
+from mfa_middleware.sessions import RecordingScope, session_content
+from mfa_middleware.web.origin import Origins
+
+logger = logging.getLogger(__name__)
+_REFUSED_WITHOUT_SESSION = (400, 403)
+
+
+class Responder:
+    """Stands between the app and the server for one request. What it lets pass, it passes on message by message."""
+
+    __slots__ = ("_answered", "_capture", "_exchange", "_held_session", "_mfa", "_parts", "_passing", "_send")
+
+    def __init__(self, mfa: MFA, parts: Parts, exchange: LoginExchange, send: Send) -> None:
+        self._mfa = mfa
+        self._parts = parts
+        self._exchange = exchange
+        self._send = send
+        self._capture: Capture | None = None
+        self._held_session: dict[str, Any] | None = None
+        self._passing = False
+        self._answered = False
+
+    async def run(self, receive: Receive, *, ask: WhoAmI | None = None) -> None:
+        """Call the app. A response that it never finishes is no login, and never leaves.
+
+        ``ask`` asks it first who the request comes from: with a session cookie in it, only a change is a login.
+        """
+        login = self._exchange
+        try:
+            if ask is not None:
+                login.before = await ask.before_login(login)
+        except Refusal as error:
+            await self._refuse(error)
+            return
+        try:
+            await login.passage.app(login.scope, receive, self.send)
+        except BaseException:
+            if not self._passing:
+                await self._put_back()
+            raise
+        if self._capture is not None and not self._passing and not self._answered:
+            await self._refuse(LoginNotHeld("the app did not finish the login's response"))
+
+    async def send(self, message: Message) -> None:
+        """Take a message from the app."""
+        if self._passing:
+            await self._send(message)
+        elif not self._answered:
+            try:
+                await self._take(message)
+            except Refusal as error:
+                await self._refuse(error)
+            except Exception:
+                logger.exception("a login could not be looked at")
+                await self._refuse(Misconfigured("looking at the login failed unexpectedly; see the log"))
+
+    async def _take(self, message: Message) -> None:
+        if self._capture is None:
+            if message["type"] != "http.response.start":
+                await self._send(message)  # what may come before the start (early hints) tells nothing of a login
+                return
+            if not self._starts_like_login(message):
+                self._passing = True
+                await self._send(message)
+                return
+            self._capture = Capture(self._parts.settings.held_response_limit)
+            self._held_session = session_content(self._exchange.scope)
+        self._capture.add(message)
+        if self._capture.complete:
+            await self._decide(self._capture)
+
+    def _starts_like_login(self, message: Message) -> bool:
+        login = self._exchange
+        login.passage.started = True
+        login.headers = message.get("headers", ())
+        if isinstance(login.scope, RecordingScope):
+            login.session_before = login.scope.before
+        selectors = self._parts.login_user
+        return (login.declared and selectors.needs_body(login.place)) or selectors.notice(login)
+
+    async def _decide(self, capture: Capture) -> None:
+        """The response is whole: hold it, or let it go as it came."""
+        login = self._exchange
+        login.status, login.headers, login.body = capture.status, capture.headers, capture.body
+        user = await self._parts.login_user.user(login)
+        if user is None or await self._is_in_already(user):
+            await self._let_go(capture)
+            return
+        inside = login.place is Place.INSIDE
+        held = HeldLogin(
+            status=capture.status,
+            headers=capture.headers + login.extra_cookies,
+            body=capture.body,
+            path=_url_path(login.scope),
+            session=self._held_session if inside else None,
+        )
+        challenge = await self._mfa.begin_login(user, held, events.trace_id(login.scope["headers"]))
+        if challenge is None:
+            await self._let_go(capture)
+            return
+        await self._answer(
+            self._parts.dialect.challenge(challenge, login.scope, mount=self._parts.mount_of(login.scope))
+        )
+
+    async def _is_in_already(self, user: str) -> bool:
+        """Whether the request proves by a bearer token that its user was signed in before. Not at a declared login."""
+        if self._exchange.declared:
+            return False
+        request = RequestExchange(self._exchange.scope, None)
+        return await self._parts.request_user.bearer(request) == user
+
+    async def _let_go(self, capture: Capture) -> None:
+        self._passing = True
+        for message in capture.messages:
+            await self._send(message)
+
+    async def _refuse(self, error: Refusal) -> None:
+        login = self._exchange
+        trace = events.trace_id(login.scope["headers"])
+        event = (
+            events.LoginNotHeld(user_id=None, trace_id=trace, reason=error.reason, path=login.scope["path"])
+            if isinstance(error, LoginNotHeld)
+            else events.Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason)
+        )
+        await self._parts.core.events.emit(event)
+        await self._answer(self._parts.dialect.problem(error, login.scope, trace_id=trace))
+
+    async def _answer(self, answer: WireAnswer) -> None:
+        self._answered = True
+        await self._put_back()
+        login = self._exchange
+        await answer.send(self._send, *Origins(self._parts.settings).fields(login.scope))
+
+    async def _put_back(self) -> None:
+        if self._exchange.place is Place.INSIDE and self._exchange.session_before is not None:
+            await self._exchange.session_before.put_back()
+
+
+def login_scope(scope: Scope, parts: Parts, *, inside: bool, strip: bool, record: bool) -> Scope:
+    """The scope of a request that may be a login, as the app is to see it.
+
+    Without the server's response extensions: what they send cannot be held. Without the session cookies where they are to be stripped.
+    """
+    if inside:
+        inner = scope  # the session middleware around us must see what the app does to the very scope
+    else:
+        inner = RecordingScope(scope) if record else dict(scope)
+    if "extensions" in scope:
+        kept = {name: value for name, value in scope["extensions"].items() if not name.startswith("http.response.")}
+        inner["extensions"] = kept
+    if strip:
+        inner["headers"] = parts.session_cookies.without(scope["headers"])
+    return inner
+
+
+def _url_path(scope: Scope) -> str:
+    """The path of the request's URL as the client wrote it."""
+    raw: bytes = scope.get("raw_path") or b""
+    text = raw.partition(b"?")[0].decode("latin-1")
+    return text if text.startswith("/") else str(scope["path"])

@@ -1,0 +1,268 @@
+"""``MFA``: the whole as an object. It opens the stores, and its methods are the use-cases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from mfa_middleware import binding, login, management, verification
+from mfa_middleware.callers import Caller
+from mfa_middleware.core import Core
+from mfa_middleware.cookies import CookieNames
+from mfa_middleware.dialects import Dialect
+from mfa_middleware.dialects.native import Native, problem
+from mfa_middleware.errors import ConfigurationError, Unavailable
+from mfa_middleware.events import EventListener, Events, trace_id
+from mfa_middleware.held_login import HeldLogin
+from mfa_middleware.keyring import Keyring
+from mfa_middleware.keys import find_keys
+from mfa_middleware.loading import load
+from mfa_middleware.login_request import parse_exceptions
+from mfa_middleware.management import ImportedSecret, Overview, Status
+from mfa_middleware.models import Authenticator, Binding, Challenge, Confirmed
+from mfa_middleware.passage import App, Receive, Scope, Send
+from mfa_middleware.paths import login_matcher
+from mfa_middleware.plugins import Plugins
+from mfa_middleware.selectors import LoginSelectors, RequestSelectors, parse_selectors
+from mfa_middleware.selectors.base import SelectorKind
+from mfa_middleware.selectors.choice import selector_kinds
+from mfa_middleware.settings import Settings, join, split
+from mfa_middleware.single_process import SingleProcess
+from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy, TokenStore
+from mfa_middleware.tokens import Tokens
+from mfa_middleware.verification import Attempted, Proven
+
+if TYPE_CHECKING:
+    from mfa_middleware.web.calls import Desk
+
+
+class Parts:
+    """All that settings and plugins make: put together without touching an engine.
+
+    :raises ConfigurationError: for whatever cannot work, with the mend.
+    """
+
+    def __init__(self, settings: Settings, plugins: Iterable[object] = ()) -> None:
+        self.plugins = Plugins.load(settings, plugins)
+        kinds = selector_kinds(cast("Iterable[SelectorKind]", self.plugins.selectors.values()))
+        self.settings = settings
+        self.login_except = parse_exceptions(settings.login_except)
+        self.login_methods = login_matcher(settings.login)
+        self.login_user = LoginSelectors(parse_selectors("MFA_LOGIN_USER", settings.login_user, settings, kinds))
+        self.request_user = self._request("MFA_REQUEST_USER", settings.request_user, kinds)
+        self.request_name = self._request("MFA_REQUEST_NAME", settings.request_name, kinds)
+        self.request_admin = self._request("MFA_REQUEST_ADMIN", settings.request_admin, kinds)
+        self.session_cookies = CookieNames(split(settings.session_cookie))
+        self.dialect = self._dialect()
+        keyring = Keyring(find_keys(settings))
+        self.core = Core(
+            settings=settings,
+            keyring=keyring,
+            tokens=Tokens(keyring, ttl=settings.token_ttl, assurance_ttl=settings.step_up_ttl),
+            factors=self.plugins.factors,
+            token_store=cast("TokenStore", load("mfa_middleware.stores.redis:open_store")(settings)),
+            authenticator_store=cast("AuthenticatorStore", load("mfa_middleware.stores.sql:open_store")(settings)),
+            events=Events(cast("Sequence[EventListener]", self.plugins.listeners)),
+            policy=LockPolicy(settings.user_failures, settings.lockout),
+        )
+
+    def _request(self, variable: str, text: str, kinds: Mapping[str, SelectorKind]) -> RequestSelectors:
+        return RequestSelectors(variable, parse_selectors(variable, text, self.settings, kinds))
+
+    def _dialect(self) -> Dialect:
+        dialects = {"native": Native(), **cast("Mapping[str, Dialect]", self.plugins.dialects)}
+        found = dialects.get(self.settings.dialect)
+        if found is None:
+            raise ConfigurationError(
+                f"MFA_DIALECT: there is no dialect {self.settings.dialect!r}; there are {join(dialects)}."
+            )
+        return found
+
+    def mount_of(self, scope: Scope) -> str:
+        """The path of the sub-app as the client of that request sees it."""
+        return str(scope.get("root_path", "")) + self.settings.mount
+
+    @property
+    def desk(self) -> Desk:
+        """What the sub-app works with."""
+        desk: Desk = load("mfa_middleware.web.calls:Desk")(
+            self.core, self.request_user, self.request_name, self.request_admin
+        )
+        return desk
+
+
+class MFA:
+    """The second factor of one app. Opens at start-up or at first use; every method may be called by the app itself.
+
+    ``trace`` is an id of yours that logs and events shall carry (a new one when it is left out).
+    """
+
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = ()) -> None:
+        self._settings = settings
+        self._plugins = tuple(plugins)
+        self._parts: Parts | None = None
+        self._refusal: ConfigurationError | None = None
+        self._web: App | None = None
+        self._opened = False
+        self._opening = asyncio.Lock()
+        self._single_process = SingleProcess()
+        self.app = _SubApp(self)
+
+    @classmethod
+    def refusing(cls, error: ConfigurationError) -> MFA:
+        """One that cannot work, and says why at start-up."""
+        mfa = cls()
+        mfa._refusal = error
+        return mfa
+
+    @property
+    def parts(self) -> Parts:
+        """What settings and plugins make.
+
+        :raises ConfigurationError: for settings that cannot work; the same one each time.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        if self._parts is None:
+            try:
+                self._parts = Parts(self._settings or Settings(), self._plugins)
+            except ConfigurationError as error:
+                self._refusal = error
+                raise
+        return self._parts
+
+    @property
+    def opened(self) -> bool:
+        """Whether the engines have been looked at and found fit."""
+        return self._opened
+
+    async def open(self, *, alone: bool = True) -> Core:
+        """Open the stores, once. With ``alone``, refuse a second server on embedded stores.
+
+        :raises ConfigurationError: for settings or engines that cannot work.
+        :raises Unavailable: when an engine is away; the next call tries again.
+        """
+        core = self.parts.core
+        if self._opened:
+            return core
+        async with self._opening:
+            if not self._opened:
+                if alone:
+                    self._single_process.claim(self.parts.settings)
+                await core.authenticator_store.open()
+                await core.token_store.open()
+                self._opened = True
+        return core
+
+    async def close(self) -> None:
+        """Close the stores. They may be opened again."""
+        if self._parts is None:
+            return
+        self._opened = False
+        await self._parts.core.token_store.close()
+        await self._parts.core.authenticator_store.close()
+        self._single_process.give_up()
+
+    def web(self) -> App:
+        """The Starlette app below ``MFA_MOUNT``."""
+        if self._web is None:
+            self._web = cast("App", load("mfa_middleware.web.app:make_app")(self.parts.desk))
+        return self._web
+
+    async def begin_login(self, user_id: str, held: HeldLogin, trace: str = "") -> Challenge | None:
+        """Hold a login; None when its user needs no second factor. See :func:`login.begin_login`."""
+        return await login.begin_login(await self.open(), user_id, held, trace or trace_id())
+
+    async def begin_step_up(self, user_id: str, proofs: Sequence[str] = (), trace: str = "") -> Challenge:
+        """Ask a signed-in user for a factor. See :func:`login.begin_step_up`."""
+        return await login.begin_step_up(await self.open(), user_id, proofs, trace or trace_id())
+
+    async def prepare(self, mfa_token: str, factor: str, trace: str = "") -> Mapping[str, str]:
+        """Let a factor send what its user needs to answer. See :func:`verification.prepare`."""
+        return await verification.prepare(await self.open(), mfa_token, factor, trace or trace_id())
+
+    async def verify(
+        self, mfa_token: str, factor: str, code: str, authenticator_id: str | None = None, trace: str = ""
+    ) -> Proven:
+        """Answer a challenge. See :func:`verification.verify`."""
+        attempted = Attempted(factor, code, authenticator_id)
+        return await verification.verify(await self.open(), mfa_token, attempted, trace or trace_id())
+
+    async def release(self, mfa_token: str, trace: str = "") -> Proven:
+        """Release a login that demanded a binding. See :func:`verification.release`."""
+        return await verification.release(await self.open(), mfa_token, trace or trace_id())
+
+    async def bind(self, caller: Caller, factor: str, label: str | None = None, trace: str = "") -> Binding:
+        """Make a pending authenticator. See :func:`binding.bind`."""
+        return await binding.bind(await self.open(), caller, factor, label, trace or trace_id())
+
+    async def refresh(self, caller: Caller, authenticator_id: str, trace: str = "") -> Binding:
+        """Make a new secret for an authenticator, pending. See :func:`binding.refresh`."""
+        return await binding.refresh(await self.open(), caller, authenticator_id, trace or trace_id())
+
+    async def confirm(self, caller: Caller, authenticator_id: str, code: str, trace: str = "") -> Confirmed:
+        """Make a pending authenticator live. See :func:`binding.confirm`."""
+        return await binding.confirm(await self.open(), caller, authenticator_id, code, trace or trace_id())
+
+    async def overview(self, user_id: str) -> Overview:
+        """A user's live authenticators. See :func:`management.overview`."""
+        return await management.overview(await self.open(), user_id)
+
+    async def status(self, user_id: str) -> Status:
+        """What a user's logins need. See :func:`management.status`."""
+        return await management.status(await self.open(), user_id)
+
+    async def change(
+        self,
+        caller: Caller,
+        authenticator_id: str,
+        *,
+        enabled: bool | None = None,
+        label: str | None = None,
+        trace: str = "",
+    ) -> Authenticator:
+        """Enable, disable or relabel. See :func:`management.change`."""
+        core = await self.open()
+        return await management.change(
+            core, caller, authenticator_id, enabled=enabled, label=label, trace=trace or trace_id()
+        )
+
+    async def unbind(self, caller: Caller, authenticator_id: str, trace: str = "") -> None:
+        """Remove an authenticator. See :func:`management.unbind`."""
+        await management.unbind(await self.open(), caller, authenticator_id, trace or trace_id())
+
+    async def regenerate_codes(self, caller: Caller, trace: str = "") -> tuple[str, ...]:
+        """Issue new recovery codes. See :func:`management.regenerate_codes`."""
+        return await management.regenerate_codes(await self.open(), caller, trace or trace_id())
+
+    async def reset(self, user_id: str, trace: str = "") -> None:
+        """Remove all of a user's authenticators. See :func:`management.reset`."""
+        await management.reset(await self.open(), user_id, trace or trace_id())
+
+    async def unlock(self, user_id: str, trace: str = "") -> None:
+        """End a user's lock. See :func:`management.unlock`."""
+        await management.unlock(await self.open(), user_id, trace or trace_id())
+
+    async def import_secret(self, user_id: str, imported: ImportedSecret, trace: str = "") -> Authenticator:
+        """Bring an authenticator from another system. See :func:`management.import_secret`."""
+        return await management.import_secret(await self.open(), user_id, imported, trace or trace_id())
+
+
+class _SubApp:
+    """``mfa.app``: the sub-app, to be mounted by the middleware or by hand. Opens the stores at first use."""
+
+    def __init__(self, mfa: MFA) -> None:
+        self._mfa = mfa
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._mfa.open()
+            app = self._mfa.web()
+        except ConfigurationError as error:
+            refusal = Unavailable(f"not set up: {error}", retry_after=60)
+            await problem(refusal, trace_id=trace_id(scope["headers"])).send(send)
+        except Unavailable as error:
+            await problem(error, trace_id=trace_id(scope["headers"])).send(send)
+        else:
+            await app(scope, receive, send)

@@ -1,0 +1,66 @@
+"""What travels with one request through the wrapped app: where we stand, and what the app says with ``mark_login``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from mfa_middleware.errors import LoginNotHeld
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: The key of the scope under which a request's passage stands.
+PASSAGE = "mfa_middleware"
+
+
+class Passage:
+    """One request on its way through the app below us (``app``).
+
+    ``marked`` says that the app called :func:`mark_login`, with ``user`` (None: no login). ``refusal`` says why a
+    login could not be held any more, if so; it is asked for only when the app marks one.
+    """
+
+    __slots__ = ("_refusal", "app", "marked", "started", "user")
+
+    def __init__(self, app: App, refusal: Callable[[], str | None]) -> None:
+        self.app = app
+        self.marked = False
+        self.started = False
+        self.user: object = None
+        self._refusal = refusal
+
+    def mark(self, user: object) -> None:
+        """Take the app's word on this request."""
+        if user is not None:
+            reason = "the response has already started" if self.started else self._refusal()
+            if reason is not None:
+                raise LoginNotHeld(reason, f"mark_login: {reason}.")
+        self.marked = True
+        self.user = user
+
+
+def mark_login(scope: Scope, user_id: str | int | None) -> None:
+    """Say that this request signs ``user_id`` in, or with None that it does not, whatever else it looks like.
+
+    Call it before signing the user in: it raises where the login could not be held, so that nobody is signed in.
+
+    :raises LoginNotHeld: without a middleware around, after the response has started, in a WebSocket, or, from outside
+        of the session middleware in the mode ``strip``, at a path that ``MFA_LOGIN`` does not declare when the
+        request came with a session cookie.
+    """
+    passage = scope.get(PASSAGE)
+    if not isinstance(passage, Passage):
+        reason = "no MFAMiddleware with the selector `mark` in MFA_LOGIN_USER stands around this app"
+        raise LoginNotHeld(reason, f"mark_login: {reason}.")
+    passage.mark(user_id)
+
+
+def mark_nothing(scope: Scope) -> None:
+    """Say of a response of our own that it is no login to be held: the login that it releases was."""
+    passage = scope.get(PASSAGE)
+    if isinstance(passage, Passage):
+        passage.mark(None)

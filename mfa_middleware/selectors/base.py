@@ -1,0 +1,116 @@
+"""What a selector is, and what it may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, auto
+
+from mfa_middleware.cookies import CookieNames, cookie_pairs, set_cookies
+from mfa_middleware.held_login import RawHeaders
+from mfa_middleware.passage import App, Passage, Scope
+from mfa_middleware.sessions import SessionBefore, is_inside
+from mfa_middleware.settings import Settings
+
+
+class Place(Flag):
+    """Where the middleware stands: outside of the app, or inside of its session or authentication middleware."""
+
+    NOWHERE = 0
+    OUTSIDE = auto()
+    INSIDE = auto()
+    ANYWHERE = OUTSIDE | INSIDE
+
+    @classmethod
+    def of(cls, scope: Scope) -> Place:
+        """Where we stand in a request of that scope."""
+        return cls.INSIDE if is_inside(scope) else cls.OUTSIDE
+
+
+#: Why a login in a session that the client knows already is refused.
+ALREADY_HAD = (
+    "the login is in a session that the client had before: "
+    "the cookie's name is missing in MFA_SESSION_COOKIE, or the request in MFA_LOGIN"
+)
+
+
+@dataclass(slots=True)
+class LoginExchange:
+    """A request and the app's response to it, or the response's start alone (then ``body`` is None).
+
+    ``scope`` is the request's as it reached the app, and ``place`` where we stand. ``session_before`` is there where
+    it could be seen. ``gated`` says that the request's session cookies are blocked until the login is released.
+    """
+
+    scope: Scope
+    place: Place
+    passage: Passage
+    declared: bool
+    session_cookies: CookieNames
+    session_before: SessionBefore | None = None
+    gated: bool = False
+    before: object = None  #: what ``whoami:`` answered before the login, where it had to be asked
+    status: int = 0
+    headers: RawHeaders = ()
+    body: bytes | None = None
+    extra_cookies: RawHeaders = ()  #: Set-Cookie fields that asking the app brought up
+
+    @property
+    def gives_session(self) -> bool:
+        """Whether the response starts a session whose id the client did not have."""
+        had = set(cookie_pairs(self.scope["headers"]))
+        return any(
+            value is not None and self.session_cookies.match(name) and (name, value.strip('"')) not in had
+            for name, value in set_cookies(self.headers).items()
+        )
+
+    @property
+    def exposed_headers(self) -> RawHeaders:
+        """The request's header fields, without the session cookies where those are blocked."""
+        headers = self.scope["headers"]
+        return tuple(self.session_cookies.without(headers) if self.gated else headers)
+
+
+@dataclass(slots=True)
+class RequestExchange:
+    """An ordinary request, and the app below us, to be asked."""
+
+    scope: Scope
+    app: App | None
+
+
+class Selector:
+    """One selector. A plugin's kind subclasses this and overrides what it can answer.
+
+    ``watches`` says that it can tell a login by the start of any response, so that it is asked on every path; the
+    others need the whole body, and are asked on declared paths alone. A kind's ``parse`` makes one from its argument.
+    """
+
+    kind: str = ""
+    watches: bool = False
+    in_login: Place = Place.NOWHERE
+    in_request: Place = Place.NOWHERE
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Selector:
+        """The selector for ``kind:argument``.
+
+        :raises ValueError: in plain words, for an argument that cannot work.
+        """
+        raise NotImplementedError
+
+    def notices(self, login: LoginExchange) -> bool:
+        """Whether the response's start looks like a login. Only asked where ``watches``."""
+        return False
+
+    async def of_login(self, login: LoginExchange) -> object:
+        """The user whom the response signs in; None for nobody."""
+        return None
+
+    async def of_request(self, request: RequestExchange) -> object:
+        """The user who sent the request; None for nobody."""
+        return None
+
+
+SelectorKind = type[Selector]
+Kinds = Callable[[str], SelectorKind | None]

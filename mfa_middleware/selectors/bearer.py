@@ -1,0 +1,143 @@
+"""The selectors that read JWTs of the app: ``jwt:`` in a login response, ``bearer:`` in a request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Self
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from mfa_middleware.errors import LoginNotHeld, Unavailable
+from mfa_middleware.held_login import header, json_body
+from mfa_middleware.passage import Scope
+from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
+from mfa_middleware.selectors.values import check_pointer, resolve
+from mfa_middleware.settings import Settings, split
+from mfa_middleware.tokens import is_mfa_token
+
+
+def bearer_of(scope: Scope) -> str | None:
+    """The bearer token of a request (RFC 6750 §2.1)."""
+    scheme, _, token = header(tuple(scope["headers"]), b"authorization").strip().partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+class Jwt(Selector):
+    """``jwt:/pointer#claim``: a claim of the JWT in the response's body. The app has just made it: it is not verified."""
+
+    kind = "jwt"
+    in_login = Place.ANYWHERE
+
+    def __init__(self, pointer: str, claim: str) -> None:
+        self.pointer = pointer
+        self.claim = claim
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        pointer, _, claim = argument.partition("#")
+        if not claim:
+            raise ValueError("it must be a pointer and a claim, as in jwt:/access_token#sub")
+        return cls(check_pointer(pointer), claim)
+
+    async def of_login(self, login: LoginExchange) -> object:
+        token = resolve(json_body(login.headers, login.body or b""), self.pointer)
+        if token is None:
+            return None
+        if not isinstance(token, str):
+            raise LoginNotHeld("there is no JWT where MFA_LOGIN_USER expects one")
+        try:
+            claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise LoginNotHeld("there is no JWT where MFA_LOGIN_USER expects one") from error
+        return claims.get(self.claim)
+
+
+class Bearer(Selector):
+    """``bearer:claim``: a claim of the request's bearer token, verified with ``MFA_APP_JWT_*``."""
+
+    kind = "bearer"
+    in_request = Place.ANYWHERE
+
+    def __init__(self, claim: str, settings: Settings) -> None:
+        self.claim = claim
+        self._key = settings.app_jwt_key
+        self._jwks = jwt.PyJWKClient(self._key, timeout=settings.engine_timeout) if _is_url(self._key) else None
+        self._algorithms = _algorithms(settings)
+        self._audience = settings.app_jwt_audience or None
+        self._issuer = settings.app_jwt_issuer or None
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        if not argument:
+            raise ValueError("it must name a claim, as in bearer:sub")
+        if not settings.app_jwt_key:
+            raise ValueError("it needs MFA_APP_JWT_KEY, the key that verifies the app's tokens")
+        return cls(argument, settings)
+
+    async def of_request(self, request: RequestExchange) -> object:
+        token = bearer_of(request.scope)
+        if token is None or is_mfa_token(token):
+            return None
+        try:
+            return (await self._verified(token)).get(self.claim)
+        except (jwt.InvalidTokenError, ValueError):
+            return None
+
+    async def _verified(self, token: str) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            await self._key_for(token),
+            algorithms=self._algorithms,
+            audience=self._audience,
+            issuer=self._issuer,
+            options={"verify_aud": self._audience is not None},
+        )
+        return claims
+
+    async def _key_for(self, token: str) -> Any:  # noqa: ANN401  PyJWT takes text, or a key object of any library
+        if self._jwks is None:
+            return self._key
+        try:
+            return (await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)).key
+        except jwt.PyJWKClientConnectionError as error:
+            raise Unavailable("MFA_APP_JWT_KEY: the JWKS URL does not answer") from error
+        except jwt.PyJWKClientError as error:
+            raise jwt.InvalidTokenError("no key of the JWKS fits") from error
+
+
+def _is_url(key: str) -> bool:
+    return key.startswith(("https://", "http://"))
+
+
+def _algorithms(settings: Settings) -> list[str]:
+    """The algorithms allowed: those that are set, if they fit the kind of key (RFC 8725 §3.1), else what the key says."""
+    key, chosen = settings.app_jwt_key, list(split(settings.app_jwt_algorithms))
+    asymmetric = key.lstrip().startswith("-----BEGIN") or _is_url(key)
+    if any(name.lower() == "none" or name.startswith("HS") == asymmetric for name in chosen):
+        raise ValueError("MFA_APP_JWT_ALGORITHMS do not fit the kind of MFA_APP_JWT_KEY")
+    if chosen:
+        return chosen
+    if _is_url(key):
+        return ["RS256", "PS256", "ES256", "ES384", "EdDSA"]
+    return _algorithms_of_pem(key) if asymmetric else ["HS256"]
+
+
+def _algorithms_of_pem(pem: str) -> list[str]:
+    try:
+        data = pem.encode()
+        key = load_pem_x509_certificate(data).public_key() if b"CERTIFICATE" in data else load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("MFA_APP_JWT_KEY is no public key in PEM") from error
+    match key:
+        case rsa.RSAPublicKey():
+            return ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+        case ec.EllipticCurvePublicKey():
+            return ["ES256", "ES384", "ES512"]
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return ["EdDSA"]
+        case _:
+            raise ValueError("MFA_APP_JWT_KEY is a kind of key that signs no JWT")

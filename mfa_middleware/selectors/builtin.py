@@ -1,0 +1,142 @@
+"""The selectors that only look: ``mark``, ``header:``, ``json:``, ``session:`` and ``user``."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from mfa_middleware.errors import LoginNotHeld
+from mfa_middleware.held_login import header, json_body
+from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
+from mfa_middleware.selectors.values import check_pointer, resolve
+from mfa_middleware.sessions import session_value
+from mfa_middleware.settings import Settings
+
+
+class Mark(Selector):
+    """``mark``: what the app said itself with ``mark_login``."""
+
+    kind = "mark"
+    watches = True
+    in_login = Place.ANYWHERE
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        if argument:
+            raise ValueError("mark takes no argument")
+        return cls()
+
+    def notices(self, login: LoginExchange) -> bool:
+        return login.passage.user is not None
+
+    async def of_login(self, login: LoginExchange) -> object:
+        return login.passage.user
+
+
+class Header(Selector):
+    """``header:NAME``: a header field; in a response set by the app, in a request by a trusted proxy alone."""
+
+    kind = "header"
+    watches = True
+    in_login = Place.ANYWHERE
+    in_request = Place.ANYWHERE
+
+    def __init__(self, name: str) -> None:
+        self.name = name.lower().encode("latin-1")
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9-]+", argument):
+            raise ValueError("it must be a header field's name, as in header:X-User")
+        return cls(argument)
+
+    def notices(self, login: LoginExchange) -> bool:
+        return any(name.lower() == self.name for name, _ in login.headers)
+
+    async def of_login(self, login: LoginExchange) -> object:
+        values = {value for name, value in login.headers if name.lower() == self.name}
+        if len(values) > 1:
+            raise LoginNotHeld("the login's response names several users in one header field")
+        return values.pop().decode("latin-1").strip() if values else None
+
+    async def of_request(self, request: RequestExchange) -> object:
+        return header(tuple(request.scope["headers"]), self.name).strip() or None
+
+
+class Json(Selector):
+    """``json:/pointer``: a value in the response's JSON body."""
+
+    kind = "json"
+    in_login = Place.ANYWHERE
+
+    def __init__(self, pointer: str) -> None:
+        self.pointer = pointer
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        return cls(check_pointer(argument))
+
+    async def of_login(self, login: LoginExchange) -> object:
+        return resolve(json_body(login.headers, login.body or b""), self.pointer)
+
+
+class Session(Selector):
+    """``session:key``: a value of ``scope["session"]``.
+
+    Inside of the session middleware a login is a change of it, on whatever path. From outside it shows what the app's own middleware left there.
+    """
+
+    kind = "session"
+    watches = True
+    in_login = Place.ANYWHERE
+    in_request = Place.INSIDE
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        if not argument:
+            raise ValueError("it must name a key of the session, as in session:user_id")
+        return cls(argument)
+
+    def notices(self, login: LoginExchange) -> bool:
+        if login.place is Place.OUTSIDE and not login.declared:
+            return False
+        return session_value(login.scope, self.key) is not None
+
+    async def of_login(self, login: LoginExchange) -> object:
+        now = session_value(login.scope, self.key)
+        if now is None or login.session_before is None:
+            return now
+        before = (await login.session_before.content()).get(self.key)
+        return None if str(before) == str(now) else now
+
+    async def of_request(self, request: RequestExchange) -> object:
+        handler = request.scope.get("session_handler")
+        if handler is not None:
+            await handler.load()  # starsessions: nobody else may have asked for it
+        return session_value(request.scope, self.key)
+
+
+class User(Selector):
+    """``user`` or ``user:attribute``: ``scope["user"]``, as an authentication middleware sets it."""
+
+    kind = "user"
+    in_request = Place.INSIDE
+
+    def __init__(self, attribute: str) -> None:
+        self.attribute = attribute
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        if argument and not argument.isidentifier():
+            raise ValueError("it must be an attribute of scope['user'], as in user:id")
+        return cls(argument or "identity")
+
+    async def of_request(self, request: RequestExchange) -> object:
+        user = request.scope.get("user")
+        if user is None or not getattr(user, "is_authenticated", True):
+            return None
+        value = getattr(user, self.attribute, None)
+        return None if callable(value) else value

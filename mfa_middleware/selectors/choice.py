@@ -1,0 +1,171 @@
+"""A setting's selectors, parsed, and asked together: where several answer, they must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mfa_middleware.cookies import cookie_pairs, set_cookies
+from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
+from mfa_middleware.held_login import bearer_tokens, json_body
+from mfa_middleware.passage import Scope
+from mfa_middleware.selectors.base import (
+    ALREADY_HAD,
+    LoginExchange,
+    Place,
+    RequestExchange,
+    Selector,
+    SelectorKind,
+)
+from mfa_middleware.selectors.bearer import Bearer, Jwt
+from mfa_middleware.selectors.builtin import Header, Json, Mark, Session, User
+from mfa_middleware.selectors.values import user_id
+from mfa_middleware.selectors.whoami import WhoAmI
+from mfa_middleware.settings import Settings, join, split
+
+BUILTIN: Mapping[str, SelectorKind] = {
+    kind.kind: kind for kind in (Mark, Header, Json, Jwt, Session, User, Bearer, WhoAmI)
+}
+_SHORTEST_SESSION_ID = 16
+
+
+def parse_selectors(
+    variable: str, text: str, settings: Settings, kinds: Mapping[str, SelectorKind] = BUILTIN
+) -> tuple[Selector, ...]:
+    """The selectors in the value of a setting.
+
+    :raises ConfigurationError: naming the variable, the selector and the mend.
+    """
+    return tuple(_parse(variable, one, settings, kinds) for one in split(text))
+
+
+def _parse(variable: str, text: str, settings: Settings, kinds: Mapping[str, SelectorKind]) -> Selector:
+    kind, _, argument = text.partition(":")
+    if kind not in kinds:
+        raise ConfigurationError(f"{variable}: there is no selector {kind!r}; there are {join(sorted(kinds))}.")
+    try:
+        selector = kinds[kind].parse(argument, settings)
+    except ValueError as error:
+        raise ConfigurationError(f"{variable}: {text}: {error}.") from error
+    wanted = selector.in_login if variable == "MFA_LOGIN_USER" else selector.in_request
+    if wanted is Place.NOWHERE:
+        where = "a login response" if variable == "MFA_LOGIN_USER" else "a request"
+        raise ConfigurationError(f"{variable}: {text} cannot answer for {where}; choose another selector.")
+    return selector
+
+
+class LoginSelectors:
+    """The selectors of ``MFA_LOGIN_USER``: whether a response is a login, and whose."""
+
+    def __init__(self, selectors: Sequence[Selector]) -> None:
+        self._all = tuple(selectors)
+        self.watchers = tuple(one for one in selectors if one.watches)
+        self.marks = any(one.kind == "mark" for one in selectors)
+        self.sees_session = any(one.kind == "session" for one in selectors)
+        self.asks = next((one for one in selectors if isinstance(one, WhoAmI)), None)
+
+    def usable(self, place: Place) -> Sequence[Selector]:
+        """Those that can answer at that place."""
+        return tuple(one for one in self._all if one.in_login & place)
+
+    def needs_body(self, place: Place) -> bool:
+        """Whether any that can answer at that place must see the whole response."""
+        return any(not one.watches for one in self.usable(place))
+
+    def notice(self, login: LoginExchange) -> bool:
+        """Whether the start of the response looks like a login."""
+        if login.passage.marked and login.passage.user is None:
+            return False
+        return any(one.notices(login) for one in self.watchers)
+
+    async def user(self, login: LoginExchange) -> str | None:
+        """The user whom the response signs in; None when it is no login.
+
+        :raises LoginNotHeld: when that cannot be told, or when the login could be used without the response.
+        """
+        if login.passage.marked and login.passage.user is None:
+            return None
+        asked = [one for one in self.usable(login.place) if one.watches or login.declared]
+        found = {user_id(await one.of_login(login)) for one in asked} - {None}
+        if len(found) > 1:
+            raise LoginNotHeld("the selectors of MFA_LOGIN_USER found different users in one response")
+        user = found.pop() if found else None
+        if user is not None and login.place is Place.OUTSIDE:
+            _refuse_known_session(login)
+        return user
+
+
+def _refuse_known_session(login: LoginExchange) -> None:
+    """From outside: a login whose session the client knows already cannot be held by holding the response."""
+    if login.gives_session or bearer_tokens(json_body(login.headers, login.body or b"")):
+        return
+    exposed = login.exposed_headers
+    had = set(cookie_pairs(exposed))
+    sent_again = any(
+        value is not None and len(value) >= _SHORTEST_SESSION_ID and (name, value.strip('"')) in had
+        for name, value in set_cookies(login.headers).items()
+    )
+    if sent_again or login.session_cookies.within(exposed):
+        raise LoginNotHeld(ALREADY_HAD)
+
+
+class RequestSelectors:
+    """The selectors of a ``MFA_REQUEST_*`` setting: who sends a request, by what name, or whether an admin."""
+
+    def __init__(self, variable: str, selectors: Sequence[Selector]) -> None:
+        self._variable = variable
+        self._all = tuple(selectors)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def usable(self, place: Place) -> Sequence[Selector]:
+        """Those that can answer at that place."""
+        return tuple(one for one in self._all if one.in_request & place)
+
+    async def values(self, request: RequestExchange) -> Sequence[object]:
+        """What they answer.
+
+        :raises Misconfigured: when none of them can ever answer where we stand.
+        """
+        place = Place.of(request.scope)
+        usable = self.usable(place)
+        if not usable:
+            where = "inside" if place is Place.INSIDE else "outside"
+            raise Misconfigured(
+                f"{self._variable}: none of its selectors can answer {where} of the session middleware; "
+                "choose others, or put the middleware in the other place"
+            )
+        return [await one.of_request(request) for one in usable]
+
+    async def bearer(self, request: RequestExchange) -> str | None:
+        """The user whose bearer token the request carries, if ``bearer:`` is among these."""
+        for one in self._all:
+            if isinstance(one, Bearer) and (value := await one.of_request(request)) is not None:
+                return user_id(value)
+        return None
+
+    async def user(self, request: RequestExchange) -> str | None:
+        """The user who sent the request; None for nobody.
+
+        :raises Misconfigured: when that cannot be told.
+        """
+        try:
+            found = {user_id(value) for value in await self.values(request)} - {None}
+        except LoginNotHeld as error:
+            raise Misconfigured(f"{self._variable}: {error.reason}") from error
+        if len(found) > 1:
+            raise Misconfigured(f"{self._variable}: its selectors found different users in one request")
+        return found.pop() if found else None
+
+
+def selector_kinds(registered: Iterable[SelectorKind]) -> Mapping[str, SelectorKind]:
+    """The kinds there are: the built-in ones and those of plugins.
+
+    :raises ConfigurationError: when a plugin takes a name that exists.
+    """
+    kinds = dict(BUILTIN)
+    for kind in registered:
+        if kind.kind in kinds:
+            raise ConfigurationError(f"the selector {kind.kind!r} is registered twice; remove one of the plugins.")
+        kinds[kind.kind] = kind
+    return kinds

@@ -1,0 +1,142 @@
+"""The selector ``whoami:/path#/pointer``: asks the wrapped app itself who somebody is, by an inner GET."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable
+from typing import Self
+from urllib.parse import quote, unquote
+
+from mfa_middleware.cookies import merged_cookies, set_cookies
+from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
+from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body
+from mfa_middleware.passage import PASSAGE, App, Message, Scope
+from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
+from mfa_middleware.selectors.values import check_pointer, resolve
+from mfa_middleware.settings import Settings
+
+_NOT_COPIED = frozenset(
+    {b"accept", b"accept-encoding", b"authorization", b"connection", b"cookie", b"expect", b"range", b"te", b"trailer"}
+    | {b"transfer-encoding", b"upgrade"}
+)
+_OK = 200
+
+
+class WhoAmI(Selector):
+    """Asks ``GET /path`` of the app below us, and reads its JSON answer at the pointer. Works from outside alone."""
+
+    kind = "whoami"
+    in_login = Place.OUTSIDE
+    in_request = Place.OUTSIDE
+
+    def __init__(self, path: str, pointer: str, timeout: float, limit: int) -> None:
+        self.path = path
+        self.pointer = pointer
+        self.timeout = timeout
+        self.limit = limit
+
+    @classmethod
+    def parse(cls, argument: str, settings: Settings) -> Self:
+        path, _, pointer = argument.partition("#")
+        if not path.startswith("/"):
+            raise ValueError("it must be a path and a pointer, as in whoami:/me#/user")
+        return cls(path, check_pointer(pointer), settings.engine_timeout, settings.held_response_limit)
+
+    async def of_request(self, request: RequestExchange) -> object:
+        if request.app is None:
+            raise Misconfigured("whoami: cannot ask the app: no MFAMiddleware stands around it")
+        try:
+            return (await self._ask(request.app, request.scope, _own_credentials(request.scope)))[0]
+        except TimeoutError as error:
+            raise Unavailable("the app took too long to answer whoami:") from error
+
+    async def before_login(self, login: LoginExchange) -> object:
+        """Who the request comes from, before the app sees it. To be asked where a session cookie reaches the app."""
+        return (await self._ask_in_login(login, _own_credentials(login.scope)))[0]
+
+    async def of_login(self, login: LoginExchange) -> object:
+        """Who the client is with what the response gives it; nobody where it was the same before.
+
+        :raises LoginNotHeld: when it is that by cookies which it had already: holding the response would hold nothing.
+        """
+        given = set_cookies(login.headers)
+        token = next(iter(bearer_tokens(json_body(login.headers, login.body or b""))), None)
+        if not (given or login.body or login.session_cookies.within(login.scope["headers"])):
+            return None
+        after = _credentials(merged_cookies(login.scope["headers"], given), token)
+        user, brought = await self._ask_in_login(login, after)
+        if user is None or user == login.before:
+            return None
+        login.extra_cookies += brought
+        if token is None and not login.gives_session:
+            had = _credentials(merged_cookies(login.exposed_headers, dict.fromkeys(given)), None)
+            if had and (await self._ask_in_login(login, had))[0] == user:
+                raise LoginNotHeld(ALREADY_HAD)
+        return user
+
+    async def _ask_in_login(self, login: LoginExchange, credentials: RawHeaders) -> tuple[object, RawHeaders]:
+        try:
+            return await self._ask(login.passage.app, login.scope, credentials)
+        except TimeoutError as error:
+            raise LoginNotHeld("the app took too long to answer whoami:") from error
+
+    async def _ask(self, app: App, scope: Scope, credentials: RawHeaders) -> tuple[object, RawHeaders]:
+        """The value that stands in the app's answer, and the Set-Cookie fields that came with it."""
+        capture = Capture(self.limit)
+        finished = asyncio.Event()
+        asked = False
+
+        async def receive() -> Message:
+            nonlocal asked
+            if asked:
+                await finished.wait()  # an app that waits for the client's leaving must not take it for gone
+                return {"type": "http.disconnect"}
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            capture.add(message)
+            if capture.complete:
+                finished.set()
+
+        async with asyncio.timeout(self.timeout):
+            # In a context of its own: frameworks keep the current request in context variables.
+            inner = app(self._scope(scope, credentials), receive, send)
+            await asyncio.get_running_loop().create_task(_run(inner), context=contextvars.Context())
+        if capture.status != _OK or not capture.complete:
+            return None, ()
+        brought = tuple(pair for pair in capture.headers if pair[0].lower() == b"set-cookie")
+        return resolve(json_body(capture.headers, capture.body), self.pointer), brought
+
+    def _scope(self, scope: Scope, credentials: RawHeaders) -> Scope:
+        path, _, query = self.path.partition("?")
+        root_path = scope.get("root_path", "")
+        full = root_path + unquote(path) if scope["path"].startswith(root_path) else unquote(path)
+        headers = [(name, value) for name, value in scope["headers"] if _is_copied(name.lower())]
+        inner = {key: value for key, value in scope.items() if key not in ("extensions", PASSAGE)}
+        return inner | {
+            "method": "GET",
+            "path": full,
+            "raw_path": quote(full).encode("latin-1"),
+            "query_string": query.encode("latin-1"),
+            "headers": [*headers, (b"accept", b"application/json"), *credentials],
+            "extensions": {},
+        }
+
+
+async def _run(inner: Awaitable[None]) -> None:
+    await inner
+
+
+def _own_credentials(scope: Scope) -> RawHeaders:
+    return tuple(pair for pair in scope["headers"] if pair[0].lower() in (b"cookie", b"authorization"))
+
+
+def _credentials(cookie: bytes, token: str | None) -> RawHeaders:
+    fields = ((b"cookie", cookie), (b"authorization", f"Bearer {token}".encode() if token else b""))
+    return tuple((name, value) for name, value in fields if value)
+
+
+def _is_copied(name: bytes) -> bool:
+    return name not in _NOT_COPIED and not name.startswith((b"content-", b"if-"))

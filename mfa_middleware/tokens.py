@@ -1,0 +1,131 @@
+"""The two signed tokens: the mfaToken, and the cookie that says that a browser proved a factor.
+
+Both are JWTs (RFC 7519) under the best current practices of RFC 8725: a fixed algorithm, an explicit ``typ``
+(§3.11), every claim required, and a key of our own that no app token is signed with. Junk is refused here, before any store is asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+
+from mfa_middleware.errors import TokenInvalid
+from mfa_middleware.keyring import Keyring, token_digest, user_tag
+from mfa_middleware.models import Assurance, Purpose
+
+MFA_TOKEN_TYPE = "mfa+jwt"
+_ASSURANCE_TYPE = "mfa-assurance+jwt"
+_ISSUER = "mfa-middleware"
+_ALGORITHM = "HS256"
+_LONGEST = 1024  # characters; ours have about 420
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MfaToken:
+    """A token that verifies: whose (a tag), what for, under which digest it is stored, and the secret that opens it."""
+
+    user: str
+    purpose: Purpose
+    secret: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """Its name in the store."""
+        return token_digest(self.secret)
+
+    @property
+    def place(self) -> str:
+        """What its record is bound to."""
+        return f"token {self.user} {self.purpose} {self.digest}"
+
+
+class Tokens:
+    """Issues and reads both tokens. ``ttl`` is in seconds."""
+
+    def __init__(self, keyring: Keyring, *, ttl: int, assurance_ttl: int) -> None:
+        self._keyring = keyring
+        self._ttl = ttl
+        self._assurance_ttl = assurance_ttl
+
+    def issue(self, user_id: str, purpose: Purpose) -> tuple[str, MfaToken]:
+        """A new mfaToken as text, and as :meth:`read` will see it."""
+        token = MfaToken(user_tag(user_id), purpose, secrets.token_bytes(_SECRET_BYTES))
+        jti = base64.urlsafe_b64encode(token.secret).decode()
+        return self._sign(MFA_TOKEN_TYPE, token.user, self._ttl, {"jti": jti, "purpose": str(purpose)}), token
+
+    def read(self, text: str) -> MfaToken:
+        """The mfaToken in that text.
+
+        :raises TokenInvalid: for anything that this keyring did not sign as an mfaToken, or that has expired.
+        """
+        claims = self._verify(MFA_TOKEN_TYPE, text, required=("jti", "purpose"))
+        try:
+            secret = base64.b64decode(claims["jti"], altchars=b"-_", validate=True)
+            return MfaToken(claims["sub"], Purpose(claims["purpose"]), secret)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise TokenInvalid("claims of another shape") from error
+
+    def sign_assurance(self, assurance: Assurance) -> str:
+        """The value of the cookie ``mfa_assurance``."""
+        claims = {"auth_time": int(assurance.at), "amr": [assurance.amr]}
+        return self._sign(_ASSURANCE_TYPE, user_tag(assurance.user_id), self._assurance_ttl, claims)
+
+    def assures(self, text: str, user_id: str) -> bool:
+        """Whether that cookie says that this user proved a factor lately. Never raises: a bad cookie proves nothing."""
+        try:
+            return bool(self._verify(_ASSURANCE_TYPE, text, required=("auth_time",))["sub"] == user_tag(user_id))
+        except TokenInvalid:
+            return False
+
+    def _sign(self, kind: str, subject: str, ttl: int, claims: Mapping[str, Any]) -> str:
+        now = int(time.time())
+        key_id = self._keyring.newest
+        return jwt.encode(
+            {"iss": _ISSUER, "aud": kind, "sub": subject, "iat": now, "exp": now + ttl, **claims},
+            self._keyring.signing_key(key_id) or b"",
+            algorithm=_ALGORITHM,
+            headers={"typ": kind, "kid": key_id},
+        )
+
+    def _verify(self, kind: str, text: str, required: tuple[str, ...]) -> dict[str, Any]:
+        header = _header(text)
+        key = self._keyring.signing_key(str(header.get("kid", "")))
+        if header.get("typ") != kind or key is None:
+            raise TokenInvalid("a token of another kind or key")
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                text,
+                key,
+                algorithms=[_ALGORITHM],
+                audience=kind,
+                issuer=_ISSUER,
+                options={"require": ["iss", "aud", "sub", "iat", "exp", *required], "strict_aud": True},
+            )
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise TokenInvalid(f"refused: {type(error).__name__}") from error
+        return claims
+
+
+def is_mfa_token(text: str) -> bool:
+    """Whether that bearer token says that it is an mfaToken. Says nothing about whether it is a good one."""
+    try:
+        return _header(text).get("typ") == MFA_TOKEN_TYPE
+    except TokenInvalid:
+        return False
+
+
+def _header(text: str) -> Mapping[str, Any]:
+    if len(text) > _LONGEST:
+        raise TokenInvalid("too long for a token of ours")
+    try:
+        return jwt.get_unverified_header(text)
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise TokenInvalid("not a JWT") from error

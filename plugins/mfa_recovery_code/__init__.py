@@ -1,0 +1,15 @@
+"""Recovery codes: a backup for who has lost all other factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mfa_middleware import Factor, Settings, hookimpl
+from mfa_recovery_code.recovery_code import RecoveryCode
+from mfa_recovery_code.settings import RecoveryCodeSettings
+
+
+@hookimpl
+def mfa_register_factors(settings: Settings) -> Iterable[Factor]:
+    """The factor ``recovery_code``, as ``MFA_RECOVERY_CODE_*`` says."""
+    return [RecoveryCode(settings.section(RecoveryCodeSettings, "recovery_code"))]

@@ -1,0 +1,1 @@
+"""The rules that never bend: one module each, named after it."""
