@@ -1,4 +1,4 @@
-"""``uvicorn mfa_middleware.asgi:app`` with ``MFA_APP=package.module:attribute``: an app wrapped with no line of code."""
+"""``uvicorn mfa_middleware.asgi:app`` with ``MFA_APP=package.module:attribute``: an app wrapped without any code."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 
 from mfa_middleware.errors import ConfigurationError
 from mfa_middleware.loading import load_app
-from mfa_middleware.middleware import MFAMiddleware
 from mfa_middleware.mfa import MFA
+from mfa_middleware.middleware import MFAMiddleware
 from mfa_middleware.passage import App, Receive, Scope, Send
 from mfa_middleware.settings import Settings
 

@@ -50,6 +50,6 @@ async def guarded(factor: str, work: Awaitable[Result]) -> Result:
             return await work
     except InvalidCode:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a stranger's code may raise anything
         logger.error("the factor %s failed with %s", factor, type(error).__name__)
         raise Unavailable(f"the factor {factor} failed with {type(error).__name__}") from None

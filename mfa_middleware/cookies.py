@@ -1,13 +1,13 @@
 """Cookie headers: read as generously as any framework reads them, and rebuilt from what was read.
 
-Frameworks differ in how they split a ``Cookie`` field (RFC 6265 §5.4, and older forms with ``$Version``, commas or quotes). What
-we take out must be gone for every one of them, so that a part is dropped whole as soon as the name can be seen in it.
+Frameworks differ in how they split a ``Cookie`` field (RFC 6265 §5.4, and older forms with ``$Version``, commas or
+quotes). What we take out must be gone for every one of them: a part is dropped as soon as the name can be seen in it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import unquote
@@ -22,8 +22,28 @@ def cookie_pairs(headers: Headers) -> list[tuple[str, str]]:
         if field.lower() == b"cookie":
             for part in text.decode("latin-1").split(";"):
                 name, _, value = part.partition("=")
-                pairs.append((name.strip(), value.strip().strip('"')))
+                pairs.append((name.strip(), _unquoted(value)))
     return pairs
+
+
+def _unquoted(value: str) -> str:
+    return value.strip().strip('"')
+
+
+def canonical_value(value: str) -> str:
+    """One form for all spellings of a cookie's value that some framework reads alike (quotes, escapes, percents)."""
+    previous = None
+    while previous != value:
+        previous, value = value, unquote(_ESCAPE.sub(_unescaped, value.strip(' \t"')))
+    return value
+
+
+_ESCAPE = re.compile(r"\\([0-3][0-7][0-7]|.)")  # as http.cookies reads quoted values
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    text = found[1]
+    return chr(int(text, 8)) if len(text) > 1 else text
 
 
 def cookie_value(headers: Headers, name: str) -> str | None:
@@ -51,9 +71,22 @@ class CookieNames:
 
     def without(self, headers: Headers) -> list[tuple[bytes, bytes]]:
         """The header fields with one rebuilt Cookie field, from which these are gone however they were spelt."""
-        kept = "; ".join(part for part in _parts(headers) if not self._hides_in(part))
+        return self.keeping(headers, lambda value: False)
+
+    def values(self, headers: Headers) -> list[str]:
+        """The values of these cookies, as they were written."""
+        return [value for name, value in cookie_pairs(headers) if self.match(name)]
+
+    def keeping(self, headers: Headers, keep: Callable[[str], bool]) -> list[tuple[bytes, bytes]]:
+        """The header fields with one rebuilt Cookie field; of these cookies, only plain ones with a value to keep."""
+        parts = [part for part in _parts(headers) if not self._hides_in(part) or self._is_kept(part, keep)]
         others = [(name, value) for name, value in headers if name.lower() != b"cookie"]
-        return [*others, (b"cookie", kept.encode("latin-1"))] if kept else others
+        return [*others, (b"cookie", "; ".join(parts).encode("latin-1"))] if parts else others
+
+    def _is_kept(self, part: str, keep: Callable[[str], bool]) -> bool:
+        name, _, value = part.partition("=")
+        plain = self.match(name.strip()) and not self._hides_in(value)
+        return plain and keep(_unquoted(value))
 
     def _hides_in(self, part: str) -> bool:
         return bool(self.names) and bool(self._in_part.search(part) or self._in_part.search(unquote(part)))

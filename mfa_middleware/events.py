@@ -1,6 +1,7 @@
 """One typed event per act. Plugins listen to them, and every one is logged as structured fields.
 
-An event has the true reason, which the client is not told, and the trace id, which it is. It never has a secret, a code or a token.
+An event has the true reason, which the client is not told, and the trace id, which it is. It never has a secret, a
+code or a token.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Protocol
 
@@ -163,7 +164,7 @@ class Reset(Event):
 
 
 class EventListener(Protocol):
-    """What a plugin registers. An error in it is logged, and too slow a one is left behind: neither changes an answer."""
+    """What a plugin registers. One that fails is logged, one that is slow is left behind: no answer changes by it."""
 
     async def __call__(self, event: Event) -> None: ...
 
@@ -177,7 +178,9 @@ class Events:
     async def emit(self, event: Event) -> None:
         """Log and deliver. Never raises."""
         if logger.isEnabledFor(event.level):
-            logger.log(event.level, "mfa %s", event.name, extra={"mfa": {"event": event.name, **asdict(event)}})
+            fields = asdict(event)
+            text = " ".join(f"{name}={value!r}" for name, value in fields.items() if name != "at")
+            logger.log(event.level, "%s %s", event.name, text, extra={"mfa": {"event": event.name, **fields}})
         for listener in self._listeners:
             try:
                 async with asyncio.timeout(_LISTENER_SECONDS):

@@ -30,13 +30,17 @@ _DEEPEST_JSON = 32
 
 @dataclass(frozen=True, slots=True)
 class HeldLogin:
-    """An app's login response. ``path`` is that of the login's URL; ``session`` is None outside of a session middleware."""
+    """An app's login response. ``path`` is that of the login's URL.
+
+    ``session`` is None outside of a session middleware. ``blocked`` are digests of sessions to be freed at the release.
+    """
 
     status: int
     headers: RawHeaders = field(repr=False)
     body: bytes = field(repr=False)
     path: str = "/"
     session: Mapping[str, Any] | None = field(default=None, repr=False)
+    blocked: tuple[bytes, ...] = ()
 
     def encode(self) -> bytes:
         """As bytes to be sealed.
@@ -48,6 +52,7 @@ class HeldLogin:
             "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
             "path": self.path,
             "session": self.session,
+            "blocked": [digest.hex() for digest in self.blocked],
         }
         try:
             text = json.dumps(head, allow_nan=False).encode()
@@ -61,13 +66,15 @@ class HeldLogin:
         size = int.from_bytes(data[:4], "big")
         head = json.loads(data[4 : 4 + size])
         headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"])
-        return cls(head["status"], headers, data[4 + size :], head["path"], head["session"])
+        blocked = tuple(bytes.fromhex(digest) for digest in head["blocked"])
+        return cls(head["status"], headers, data[4 + size :], head["path"], head["session"], blocked)
 
     def release(self, *, accept_encoding: str) -> tuple[int, RawHeaders, bytes]:
         """The response as it goes out at another URL, to a request that may accept other codings.
 
         Cookies without a path get the default path of the login's URL (RFC 6265 §5.1.4), locations become absolute
-        paths, hop-by-hop fields and the app's CORS fields are dropped, and 307 and 308 become 303: the browser shall not post the code on.
+        paths, hop-by-hop fields and the app's CORS fields are dropped, and 307 and 308 become 303: the browser shall
+        not post the code on.
         """
         body, headers = self._decoded(accept_encoding)
         dropped = _HOP_BY_HOP | _named_in_connection(headers) | {b"content-length"}
@@ -181,7 +188,8 @@ class Capture:
     def add(self, message: Message) -> None:
         """Take one message.
 
-        :raises LoginNotHeld: for a message that cannot be kept, a body over the limit, or a header field that would split the response.
+        :raises LoginNotHeld: for a message that cannot be kept, a body over the limit, or a header field that would
+            split the response.
         """
         kind = message["type"]
         if kind == "http.response.start":

@@ -27,9 +27,22 @@ _REFUSED_WITHOUT_SESSION = (400, 403)
 class Responder:
     """Stands between the app and the server for one request. What it lets pass, it passes on message by message."""
 
-    __slots__ = ("_answered", "_capture", "_exchange", "_held_session", "_mfa", "_parts", "_passing", "_send")
+    __slots__ = (
+        "_answered",
+        "_blocked",
+        "_capture",
+        "_exchange",
+        "_held_session",
+        "_mfa",
+        "_parts",
+        "_passing",
+        "_send",
+    )
 
-    def __init__(self, mfa: MFA, parts: Parts, exchange: LoginExchange, send: Send) -> None:
+    def __init__(
+        self, mfa: MFA, parts: Parts, exchange: LoginExchange, send: Send, *, blocked: tuple[bytes, ...] = ()
+    ) -> None:
+        self._blocked = blocked
         self._mfa = mfa
         self._parts = parts
         self._exchange = exchange
@@ -62,40 +75,51 @@ class Responder:
 
     async def send(self, message: Message) -> None:
         """Take a message from the app."""
-        if self._passing:
+        if self._passing or (not self._answered and not await self._kept(message)):
             await self._send(message)
-        elif not self._answered:
-            try:
-                await self._take(message)
-            except Refusal as error:
-                await self._refuse(error)
-            except Exception:
-                logger.exception("a login could not be looked at")
-                await self._refuse(Misconfigured("looking at the login failed unexpectedly; see the log"))
 
-    async def _take(self, message: Message) -> None:
-        if self._capture is None:
-            if message["type"] != "http.response.start":
-                await self._send(message)  # what may come before the start (early hints) tells nothing of a login
-                return
-            if not self._starts_like_login(message):
-                self._passing = True
-                await self._send(message)
-                return
-            self._capture = Capture(self._parts.settings.held_response_limit)
-            self._held_session = session_content(self._exchange.scope)
-        self._capture.add(message)
-        if self._capture.complete:
-            await self._decide(self._capture)
+    async def _kept(self, message: Message) -> bool:
+        """Whether the message is held back, or answered otherwise."""
+        try:
+            if self._capture is None and not await self._begins_capture(message):
+                return False
+            await self._take(message)
+        except Refusal as error:
+            await self._refuse(error)
+        except Exception:
+            if self._passing or self._answered:
+                raise  # the server's: what was ours to do is done
+            logger.exception("a login could not be looked at")
+            await self._refuse(Misconfigured("looking at the login failed unexpectedly; see the log"))
+        return True
 
-    def _starts_like_login(self, message: Message) -> bool:
+    async def _begins_capture(self, message: Message) -> bool:
+        """Whether the response's start calls for a look at all of it. What may come before the start tells nothing."""
+        if message["type"] != "http.response.start":
+            return False
         login = self._exchange
         login.passage.started = True
         login.headers = message.get("headers", ())
         if isinstance(login.scope, RecordingScope):
             login.session_before = login.scope.before
         selectors = self._parts.login_user
-        return (login.declared and selectors.needs_body(login.place)) or selectors.notice(login)
+        if selectors.notice(login) or (login.declared and selectors.needs_body(login.place)):
+            self._capture = Capture(self._parts.settings.held_response_limit)
+            return True
+        if self._blocked:
+            await self._free()
+        self._passing = True
+        return False
+
+    async def _take(self, message: Message) -> None:
+        capture = self._capture
+        if capture is None:
+            return
+        if message["type"] == "http.response.start":
+            self._held_session = session_content(self._exchange.scope)
+        capture.add(message)
+        if capture.complete:
+            await self._decide(capture)
 
     async def _decide(self, capture: Capture) -> None:
         """The response is whole: hold it, or let it go as it came."""
@@ -105,6 +129,8 @@ class Responder:
         if user is None or await self._is_in_already(user):
             await self._let_go(capture)
             return
+        if login.gives_session:
+            await self._free()
         inside = login.place is Place.INSIDE
         held = HeldLogin(
             status=capture.status,
@@ -112,6 +138,7 @@ class Responder:
             body=capture.body,
             path=_url_path(login.scope),
             session=self._held_session if inside else None,
+            blocked=self._blocked,
         )
         challenge = await self._mfa.begin_login(user, held, events.trace_id(login.scope["headers"]))
         if challenge is None:
@@ -129,9 +156,16 @@ class Responder:
         return await self._parts.request_user.bearer(request) == user
 
     async def _let_go(self, capture: Capture) -> None:
+        await self._free()
         self._passing = True
         for message in capture.messages:
             await self._send(message)
+
+    async def _free(self) -> None:
+        """Free the sessions that were blocked for this request. After a failure they stay blocked."""
+        if self._blocked and self._parts.gate is not None:
+            await self._parts.gate.free(self._blocked)
+        self._blocked = ()
 
     async def _refuse(self, error: Refusal) -> None:
         login = self._exchange
@@ -158,12 +192,10 @@ class Responder:
 def login_scope(scope: Scope, parts: Parts, *, inside: bool, strip: bool, record: bool) -> Scope:
     """The scope of a request that may be a login, as the app is to see it.
 
-    Without the server's response extensions: what they send cannot be held. Without the session cookies where they are to be stripped.
+    Without the server's response extensions: what they send cannot be held. With ``strip`` without session cookies.
     """
-    if inside:
-        inner = scope  # the session middleware around us must see what the app does to the very scope
-    else:
-        inner = RecordingScope(scope) if record else dict(scope)
+    # Inside, the session middleware around us must see what the app does to the very scope.
+    inner = scope if inside else RecordingScope(scope) if record else dict(scope)
     if "extensions" in scope:
         kept = {name: value for name, value in scope["extensions"].items() if not name.startswith("http.response.")}
         inner["extensions"] = kept

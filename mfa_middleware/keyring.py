@@ -108,7 +108,7 @@ class Keyring:
         return self._open(sealed, bound_to, lambda key: key.at_rest)
 
     def seal_for_token(self, plaintext: bytes, *, secret: bytes, bound_to: str) -> bytes:
-        """Encrypt so that neither our keys nor the store alone open it: it takes the ``secret`` in the client's token."""
+        """Encrypt so that our keys and the store do not suffice to open it: it takes the ``secret`` in the token."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         cipher = _token_cipher(self._keys[self._newest], secret)
         return self._newest + nonce + cipher.encrypt(nonce, plaintext, bound_to.encode())

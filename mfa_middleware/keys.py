@@ -36,7 +36,7 @@ def find_keys(settings: Settings) -> tuple[bytes, ...]:
         return parse_keys(settings.secret_key)
     if not is_embedded(settings):
         raise ConfigurationError(
-            "MFA_SECRET_KEY is missing, and a server's Redis or database must not be sealed with a key of its own making; "
+            "MFA_SECRET_KEY is missing: with a Redis or database server all processes must share one; "
             "make one with `mfa keygen`."
         )
     file = database_file(settings)

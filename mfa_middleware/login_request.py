@@ -1,4 +1,4 @@
-"""``MFA_LOGIN_EXCEPT``: requests to a login's path that are none by a field of their body, as ``grant_type=refresh_token``."""
+"""``MFA_LOGIN_EXCEPT``: requests to a login's path that are none, by a field as ``grant_type=refresh_token``."""
 
 from __future__ import annotations
 

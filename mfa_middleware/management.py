@@ -105,7 +105,7 @@ async def change(
 
 
 async def unbind(core: Core, caller: Caller, authenticator_id: str, trace: str) -> None:
-    """Remove an authenticator, pending or live. With the last live one the recovery codes go, and logins are free again.
+    """Remove an authenticator, pending or live. With the last live one the recovery codes go; logins are free again.
 
     :raises NotFound: when the user has no such authenticator.
     :raises StepUpRequired: for who has a live one, without a fresh proof.

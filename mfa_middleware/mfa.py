@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, cast
 
 from mfa_middleware import binding, login, management, verification
 from mfa_middleware.callers import Caller
-from mfa_middleware.core import Core
 from mfa_middleware.cookies import CookieNames
+from mfa_middleware.core import Core
 from mfa_middleware.dialects import Dialect
 from mfa_middleware.dialects.native import Native, problem
 from mfa_middleware.errors import ConfigurationError, Unavailable
 from mfa_middleware.events import EventListener, Events, trace_id
+from mfa_middleware.gate import SessionGate
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.keyring import Keyring
 from mfa_middleware.keys import find_keys
@@ -66,6 +67,8 @@ class Parts:
             events=Events(cast("Sequence[EventListener]", self.plugins.listeners)),
             policy=LockPolicy(settings.user_failures, settings.lockout),
         )
+        gate = SessionGate(self.core.authenticator_store, self.session_cookies, max_age=settings.session_max_age)
+        self.gate = gate if settings.session_mode == "gate" else None
 
     def _request(self, variable: str, text: str, kinds: Mapping[str, SelectorKind]) -> RequestSelectors:
         return RequestSelectors(variable, parse_selectors(variable, text, self.settings, kinds))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from mfa_middleware.dialects.native import problem
 from mfa_middleware.errors import ConfigurationError, Refusal, Unavailable
 from mfa_middleware.events import trace_id
+from mfa_middleware.gate import GatedConnection, SessionGate, blocks
 from mfa_middleware.holding import Responder, login_scope
 from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
@@ -24,8 +25,9 @@ logger = logging.getLogger(__name__)
 class MFAMiddleware:
     """Whoever logs in to ``app`` proves a second factor before the app's own answer leaves the server.
 
-    Settings come from ``MFA_*`` variables unless ``settings`` are given. With ``mfa``, that object is used and its sub-app
-    is mounted by you. Never raises for a bad setting: start-up does, and without lifespan every request is answered 503.
+    Settings come from ``MFA_*`` variables unless ``settings`` are given. With ``mfa``, that object is used, and its
+    sub-app is mounted by you. Never raises for a bad setting: start-up does, and without lifespan every request is
+    answered 503.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MFAMiddleware:
         self.mfa = mfa or MFA(settings, plugins=plugins)
         self._mounts = mfa is None
         self._parts: Parts | None = None
+        self._gate: SessionGate | None = None
         self._mount = ""
         self._watches = False
         self._sees_session = False
@@ -51,27 +54,52 @@ class MFAMiddleware:
             return
         parts = self._parts or self._assembled()
         if parts is None:
-            await self._unavailable(scope, send)
-        elif kind == "http":
-            await self._http(parts, scope, receive, send)
-        elif kind == "websocket":
-            await WebSocketWatch(parts, self.app, scope, send).run(receive)
+            await self._unavailable(scope, send, "not set up")
+        elif self._gate is None or kind not in ("http", "websocket"):
+            await self._way(parts, scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._through_gate(parts, self._gate, scope, receive, send)
 
-    async def _http(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
+    def _way(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What is to be awaited for that request. No coroutine of its own: every request comes by here."""
+        if scope["type"] != "http":
+            return self._not_http(parts, scope, receive, send)
         path = scope["path"]
         root_path = scope.get("root_path", "")
         if self._mounts and self._is_ours(path, root_path):
-            await self._sub_app(scope, receive, send)
-        elif methods := parts.login_methods(path, root_path):
-            await self._may_be_login(parts, methods, scope, receive, send)
-        elif self._watches:
-            await self._watch(parts, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return self._sub_app(scope, receive, send)
+        methods = parts.login_methods(path, root_path)
+        if methods:
+            return self._may_be_login(parts, methods, scope, receive, send)
+        if self._watches:
+            return self._watched(parts, scope, receive, send)
+        return self.app(scope, receive, send)
 
-    async def _watch(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> None:
+    def _not_http(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "websocket":
+            return WebSocketWatch(parts, self.app, scope, send).run(receive)
+        return self.app(scope, receive, send)
+
+    async def _through_gate(self, parts: Parts, gate: SessionGate, scope: Scope, receive: Receive, send: Send) -> None:
+        """Any request in the mode ``gate``: without the cookies of blocked sessions."""
+        if Place.of(scope) is Place.INSIDE or not parts.session_cookies.within(scope["headers"]):
+            await self._way(parts, scope, receive, send)
+            return
+        try:
+            await self.mfa.open()
+            scope = await gate.admit(scope)
+        except (Unavailable, ConfigurationError) as error:
+            await self._unavailable(scope, send, str(error))
+            return
+        if scope["type"] == "http":
+            methods = parts.login_methods(scope["path"], scope.get("root_path", ""))
+            if methods and blocks(scope["method"], methods):
+                await self._way(parts, scope, receive, send)
+                return
+        connection = GatedConnection(gate, scope, receive, send)
+        await self._way(parts, scope, connection.receive, connection.send)
+
+    def _watched(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """A path that is not declared: a login is noticed by the start of its response."""
         passage = Passage(self.app, lambda: _refusal_of_mark(parts, scope, declared=False))
         scope[PASSAGE] = passage
@@ -79,7 +107,7 @@ class MFAMiddleware:
         login = LoginExchange(scope, place, passage, declared=False, session_cookies=parts.session_cookies)
         if self._sees_session and "session" in scope:
             login.session_before = SessionBefore(scope)
-        await Responder(self.mfa, parts, login, send).run(receive)
+        return Responder(self.mfa, parts, login, send).run(receive)
 
     async def _may_be_login(
         self, parts: Parts, methods: frozenset[str], scope: Scope, receive: Receive, send: Send
@@ -90,18 +118,26 @@ class MFAMiddleware:
         if parts.login_except:
             excepted, receive = await is_excepted(parts.login_except, scope, receive)
             if excepted:
-                await self._watch(parts, scope, receive, send)
+                await self._watched(parts, scope, receive, send)
                 return
-        declared_method = bool(methods & {"*", scope["method"].upper()})
         had = outside and parts.session_cookies.within(scope["headers"])
-        strip = had and declared_method
+        strip = had and self._gate is None and bool(methods & {"*", scope["method"].upper()})
+        blocked: tuple[bytes, ...] = ()
+        if had and self._gate is not None and blocks(scope["method"], methods):
+            try:
+                scope, blocked = await self._gate.block(scope)
+            except Unavailable as error:
+                await self._unavailable(scope, send, error.reason)
+                return
         inner = login_scope(scope, parts, inside=not outside, strip=strip, record=had and not strip)
         passage = Passage(self.app, lambda: _refusal_of_mark(parts, scope, declared=True))
         inner[PASSAGE] = passage
-        login = LoginExchange(inner, place, passage, declared=True, session_cookies=parts.session_cookies)
+        login = LoginExchange(
+            inner, place, passage, declared=True, session_cookies=parts.session_cookies, gated=bool(blocked)
+        )
         if not outside and "session" in inner:
             login.session_before = SessionBefore(inner)
-        responder = Responder(self.mfa, parts, login, send)
+        responder = Responder(self.mfa, parts, login, send, blocked=blocked)
         await responder.run(receive, ask=parts.login_user.asks if had and not strip else None)
 
     async def _sub_app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,15 +162,16 @@ class MFAMiddleware:
             return None
         self._mount = parts.settings.mount
         self._watches = bool(parts.login_user.watchers) or not self._mounts
+        self._gate = parts.gate
         self._sees_session = parts.login_user.sees_session
         self._parts = parts
         return parts
 
-    async def _unavailable(self, scope: Scope, send: Send) -> None:
+    async def _unavailable(self, scope: Scope, send: Send, reason: str) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1011})
             return
-        error: Refusal = Unavailable("not set up", retry_after=60)
+        error: Refusal = Unavailable(reason)
         await problem(error, trace_id=trace_id(scope["headers"])).send(send)
 
 

@@ -60,7 +60,10 @@ class TokenRecord:
         """What :meth:`encode` made."""
         size = int.from_bytes(data[:4], "big")
         head = json.loads(data[4 : 4 + size])
-        candidates = tuple(Candidate(*known, base64.b64decode(state)) for *known, state in head["candidates"])
+        candidates = tuple(
+            Candidate(row, factor, label, revision, base64.b64decode(state))
+            for row, factor, label, revision, state in head["candidates"]
+        )
         held = HeldLogin.decode(data[4 + size :]) if head["held"] else None
         return cls(head["user"], candidates, held, tuple(head["proofs"]))
 

@@ -1,7 +1,7 @@
 """``scope["session"]``: what it was before a login, put back while the login is held, replaced when it is released.
 
 Written for what Starlette, FastAPI and Litestar (a mutable mapping) and starsessions (a guard until it is loaded) put
-there. Content is changed in place: Starlette's mapping tracks changes, and the middleware that saves it holds the very object.
+there. Content is changed in place: Starlette's mapping tracks changes, and who saves it holds the very object.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SessionBefore:
         self._original = scope.get("session")
         session = session_of(scope)
         self._content = None if session is None else _deep_copy(session)
-        self._handler = scope.get("session_handler")
+        self._handler: Any = scope.get("session_handler")
         self._id = self._handler.session_id if self._handler is not None else None
 
     @property
@@ -65,9 +65,8 @@ class SessionBefore:
         _set_content(self._scope, content)
 
     async def _stored(self) -> dict[str, Any]:
-        handler = self._handler
-        stored = await handler.store.read(session_id=self._id, lifetime=handler.lifetime)
-        content: dict[str, Any] = handler.serializer.deserialize(stored)
+        stored = await self._handler.store.read(session_id=self._id, lifetime=self._handler.lifetime)
+        content: dict[str, Any] = self._handler.serializer.deserialize(stored)
         content.pop(_STARSESSIONS_METADATA, None)
         return content
 

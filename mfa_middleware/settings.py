@@ -1,4 +1,4 @@
-"""The settings: one field, one environment variable (``MFA_`` and the field's name in capitals), one sentence when wrong.
+"""The settings: one field, one environment variable (``MFA_`` and the field's name), one sentence when wrong.
 
 A plugin has its own settings: ``settings.section(Model, "totp")`` reads the variables ``MFA_TOTP_*``. What no field
 and no plugin reads is unknown, and stops start-up (:meth:`Settings.unknown`).
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     _plugin_values: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
     _read: set[str] = PrivateAttr(default_factory=set[str])
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401  the fields, and those of plugins
         fields = type(self).model_fields
         own = {name: value for name, value in values.items() if name in fields}
         try:

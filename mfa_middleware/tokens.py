@@ -1,7 +1,8 @@
 """The two signed tokens: the mfaToken, and the cookie that says that a browser proved a factor.
 
 Both are JWTs (RFC 7519) under the best current practices of RFC 8725: a fixed algorithm, an explicit ``typ``
-(§3.11), every claim required, and a key of our own that no app token is signed with. Junk is refused here, before any store is asked.
+(§3.11), every claim required, and a key of our own that no app token is signed with. Junk is refused here, before any
+store is asked.
 """
 
 from __future__ import annotations

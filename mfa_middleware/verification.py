@@ -136,6 +136,9 @@ async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str) -
     )
     if not taken:
         raise TokenInvalid("another answer was faster, or the token was destroyed")
+    if record.held is not None:
+        for digest in record.held.blocked:
+            await core.authenticator_store.free_session(digest)
     return Proven(assurance, record.held)
 
 

@@ -1,4 +1,4 @@
-"""WebSockets pass through untouched. One that signs somebody in, inside of a session middleware, is put back and closed."""
+"""WebSockets pass through untouched. One that signs somebody in, inside of a session, is put back and closed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,10 @@ class WireAnswer:
 
 
 class Dialect(Protocol):
-    """What a plugin gives to make logins look otherwise on the wire. ``mount`` is the sub-app's path as clients see it."""
+    """What a plugin gives to make logins look otherwise on the wire.
+
+    ``mount`` is the sub-app's path as clients see it.
+    """
 
     @property
     def name(self) -> str: ...

@@ -27,7 +27,7 @@ def bearer_of(scope: Scope) -> str | None:
 
 
 class Jwt(Selector):
-    """``jwt:/pointer#claim``: a claim of the JWT in the response's body. The app has just made it: it is not verified."""
+    """``jwt:/pointer#claim``: a claim of the JWT in the response's body. The app just made it: it is not verified."""
 
     kind = "jwt"
     in_login = Place.ANYWHERE
@@ -114,7 +114,7 @@ def _is_url(key: str) -> bool:
 
 
 def _algorithms(settings: Settings) -> list[str]:
-    """The algorithms allowed: those that are set, if they fit the kind of key (RFC 8725 §3.1), else what the key says."""
+    """The algorithms allowed: those set, if they fit the kind of key (RFC 8725 §3.1), else what the key says."""
     key, chosen = settings.app_jwt_key, list(split(settings.app_jwt_algorithms))
     asymmetric = key.lstrip().startswith("-----BEGIN") or _is_url(key)
     if any(name.lower() == "none" or name.startswith("HS") == asymmetric for name in chosen):

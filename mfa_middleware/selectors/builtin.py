@@ -83,7 +83,8 @@ class Json(Selector):
 class Session(Selector):
     """``session:key``: a value of ``scope["session"]``.
 
-    Inside of the session middleware a login is a change of it, on whatever path. From outside it shows what the app's own middleware left there.
+    Inside of the session middleware a login is a change of it, on whatever path. From outside it shows what the app's
+    own middleware left there.
     """
 
     kind = "session"

@@ -44,14 +44,14 @@ async def release(call: Call[schemas.Empty]) -> Response:
     return await released(call, await verification.release(call.core, call.token, call.trace))
 
 
-async def released(call: Call[schemas.Verify] | Call[schemas.Empty], proven: Proven) -> Response:
+async def released(call: Call[schemas.Body], proven: Proven) -> Response:
     """The held login, or that a step-up succeeded; with the proof as a cookie."""
     response = await _held(call, proven) if proven.held else _stepped_up(call)
     response.raw_headers += [assurance_cookie(call, proven), mfa_token_cookie(call.request.scope, "", max_age=0)]
     return response
 
 
-async def _held(call: Call[schemas.Verify] | Call[schemas.Empty], proven: Proven) -> Response:
+async def _held(call: Call[schemas.Body], proven: Proven) -> Response:
     held = proven.held
     assert held is not None  # noqa: S101  says it to the type checker alone
     mark_nothing(call.request.scope)
@@ -60,13 +60,13 @@ async def _held(call: Call[schemas.Verify] | Call[schemas.Empty], proven: Proven
     return RawResponse(*held.release(accept_encoding=call.request.headers.get("accept-encoding", "")))
 
 
-def _stepped_up(call: Call[schemas.Verify] | Call[schemas.Empty]) -> Response:
+def _stepped_up(call: Call[schemas.Body]) -> Response:
     if call.html:
         return RedirectResponse(f"{call.mount}/", 303, {"cache-control": "no-store"})
     return ModelResponse(schemas.Verified())
 
 
-def assurance_cookie(call: Call[schemas.Verify] | Call[schemas.Empty], proven: Proven) -> tuple[bytes, bytes]:
+def assurance_cookie(call: Call[schemas.Body], proven: Proven) -> tuple[bytes, bytes]:
     """The cookie that says to the next requests of this browser that a factor was proven."""
     value = call.core.tokens.sign_assurance(proven.assurance)
     ttl = call.core.settings.step_up_ttl
@@ -198,7 +198,7 @@ OPERATIONS = (
         unbind, 204, schemas.Empty, None, "user", _CHANGE,
     ),
     Operation(
-        "POST", "/authenticators/{id}/refresh", "Make a new secret for an authenticator; the old one lives until it is confirmed",
+        "POST", "/authenticators/{id}/refresh", "Make a new, pending secret; the old one lives until it is confirmed",
         refresh, 201, schemas.Empty, schemas.Pending, "user", _CHANGE,
     ),
     Operation(

@@ -71,7 +71,7 @@ class _Site:
     async def no_such_route(self, request: Request, error: Exception) -> Response:
         """404 and 405 as problem documents."""
         status = error.status_code if isinstance(error, HTTPException) else 404
-        refusal: Refusal = NotFound("no such route") if status == 404 else InvalidRequest("method not allowed")  # noqa: PLR2004
+        refusal: Refusal = NotFound("no such route") if status == 404 else InvalidRequest("method not allowed")
         response = RawResponse.of(problem(refusal, trace_id=trace_id(request.scope["headers"]), status=status))
         allow = (getattr(error, "headers", None) or {}).get("Allow")
         response.raw_headers += [(b"allow", allow.encode("latin-1"))] if allow else []

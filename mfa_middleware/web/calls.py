@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -30,6 +30,7 @@ from mfa_middleware.tokens import is_mfa_token
 LARGEST_BODY = 65_536
 ASSURANCE_COOKIE = "mfa_assurance"
 Shape = TypeVar("Shape", bound=BaseModel)
+Shape_co = TypeVar("Shape_co", bound=BaseModel, covariant=True)
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -43,14 +44,14 @@ class Desk:
     admins: RequestSelectors
 
 
-@dataclass(slots=True)
-class Call(Generic[Shape]):
-    """A request to one operation, with its validated body."""
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Shape_co]):
+    """A request to one operation, with its validated body and its trace id."""
 
     desk: Desk
     request: Request
-    body: Shape
-    trace: str = field(default="")
+    body: Shape_co
+    trace: str
 
     @property
     def core(self) -> Core:
@@ -144,7 +145,8 @@ class Call(Generic[Shape]):
         """
         bearer = bearer_of(self.request.scope)
         tokens = split(self.core.settings.admin_token)
-        if bearer and any([hmac.compare_digest(bearer.encode(), token.encode()) for token in tokens]):
+        matches = [hmac.compare_digest(bearer.encode(), token.encode()) for token in tokens] if bearer else []
+        if any(matches):
             return
         if self.desk.admins:
             if any(is_true(value) for value in await self.desk.admins.values(self.exchange)):

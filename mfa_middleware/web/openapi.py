@@ -101,7 +101,7 @@ def _status(one: Operation, error: type[Refusal]) -> int:
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
-    return {"schema": PydanticSchema(schema_class=model)}
+    return {"schema": PydanticSchema.model_validate({"schema_class": model})}
 
 
 def _operation_id(one: Operation) -> str:

@@ -1,6 +1,7 @@
 """Cross-origin rules: which pages may change something here, and which may read the answers.
 
-A browser says where a request comes from (Fetch Metadata ``Sec-Fetch-Site``, or ``Origin``), so that no token has to be carried.
+A browser says where a request comes from (Fetch Metadata ``Sec-Fetch-Site``, or ``Origin``), so that no token has to
+be carried.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _SHOWN = ("secret", "uri", "qrCode")
 
 
 def _printable(text: str) -> str:
-    if any(ord(char) < 32 or ord(char) == 127 for char in text):  # noqa: PLR2004  the control characters of ASCII
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
         raise ValueError("must have no control characters")
     return text
 

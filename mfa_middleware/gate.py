@@ -1,0 +1,116 @@
+"""The session mode ``gate``: an app's session is blocked before the app sees the login, until that is released.
+
+With server-side sessions an app may sign in the very session whose cookie the client had before; holding the response
+holds nothing then. So nobody can use the session meanwhile: its cookie is taken out of every request, and requests that
+were under way when the block came get nothing more to read or to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from mfa_middleware.cookies import CookieNames, canonical_value
+from mfa_middleware.dialects.native import problem
+from mfa_middleware.errors import Unavailable
+from mfa_middleware.events import trace_id
+from mfa_middleware.passage import Message, Receive, Scope, Send
+from mfa_middleware.stores.protocols import AuthenticatorStore
+
+_POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
+_SAFE_METHODS = ("GET", "HEAD")
+
+
+class SessionGate:
+    """The blocks on the app's sessions, kept in the database. ``max_age``: seconds that the app's sessions can live."""
+
+    def __init__(self, store: AuthenticatorStore, cookies: CookieNames, *, max_age: int) -> None:
+        self._store = store
+        self._cookies = cookies
+        self._max_age = max_age
+
+    async def admit(self, scope: Scope) -> Scope:
+        """The request as the app may see it: without the cookies of blocked sessions, and without disguised ones.
+
+        :raises Unavailable: when the database is away.
+        """
+        digests = self._digests(scope)
+        blocked = await self._store.session_blocked(list(digests), time.time())
+        gone = {text for digest, text in digests.items() if digest in blocked}
+        return {**scope, "headers": self._cookies.keeping(scope["headers"], lambda value: value not in gone)}
+
+    async def is_blocked(self, scope: Scope) -> bool:
+        """Whether any session of an admitted request has been blocked since."""
+        return bool(await self._store.session_blocked(list(self._digests(scope)), time.time()))
+
+    async def block(self, scope: Scope) -> tuple[Scope, tuple[bytes, ...]]:
+        """Block the sessions of a request that may be a login; one that another login blocks already is taken out.
+
+        Returns the request as the app may see it, and what is blocked for it now.
+
+        :raises Unavailable: when the database is away.
+        """
+        now = time.time()
+        ours: dict[bytes, str] = {}
+        for digest, text in self._digests(scope).items():
+            if await self._store.block_session(digest, now + self._max_age, at=now):
+                ours[digest] = text  # noqa: PERF403  it awaits
+        kept = set(ours.values())
+        return {**scope, "headers": self._cookies.keeping(scope["headers"], kept.__contains__)}, tuple(ours)
+
+    async def free(self, blocked: tuple[bytes, ...]) -> None:
+        """End blocks."""
+        for digest in blocked:
+            await self._store.free_session(digest)
+
+    def _digests(self, scope: Scope) -> dict[bytes, str]:
+        return {_digest(value): value for value in self._cookies.values(scope["headers"])}
+
+
+def _digest(value: str) -> bytes:
+    return hashlib.sha256(b"mfa-middleware session " + canonical_value(value).encode()).digest()
+
+
+def blocks(method: str, declared: frozenset[str]) -> bool:
+    """Whether a request to a login's path blocks its session: not for GET and HEAD, unless they are declared."""
+    return method.upper() not in _SAFE_METHODS or bool(declared & {"*", method.upper()})
+
+
+class GatedConnection:
+    """A request or WebSocket with a session cookie, that is no login itself: cut off when its session is blocked."""
+
+    def __init__(self, gate: SessionGate, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gate = gate
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._cut = False
+        self._started = False
+
+    async def receive(self) -> Message:
+        """The client's next message; that it is gone, once the session is blocked."""
+        message = await self._receive()
+        if message["type"] in ("http.request", "websocket.receive") and await self._is_cut():
+            socket = message["type"] == "websocket.receive"
+            return (
+                {"type": "websocket.disconnect", "code": _POLICY_VIOLATION} if socket else {"type": "http.disconnect"}
+            )
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The app's next message; lost, once the session is blocked."""
+        if message["type"] in ("http.response.start", "websocket.accept", "websocket.send") and await self._is_cut():
+            return
+        if not self._cut:
+            self._started = self._started or message["type"] == "http.response.start"
+            await self._send(message)
+
+    async def _is_cut(self) -> bool:
+        if not self._cut and await self._gate.is_blocked(self._scope):
+            self._cut = True
+            if self._scope["type"] == "websocket":
+                await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            elif not self._started:
+                error = Unavailable("a login has begun in this session")
+                await problem(error, trace_id=trace_id(self._scope["headers"])).send(self._send)
+        return self._cut

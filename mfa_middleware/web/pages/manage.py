@@ -1,0 +1,97 @@
+"""The pages on which somebody who is signed in looks after the factors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from mfa_middleware import management
+from mfa_middleware.callers import has_proven
+from mfa_middleware.core import Core
+from mfa_middleware.errors import NotFound, Refusal
+from mfa_middleware.web import schemas
+from mfa_middleware.web.calls import Call
+from mfa_middleware.web.pages.binding import bindable
+from mfa_middleware.web.pages.looks import Looks, see_other
+
+_UNPROCESSABLE = 422
+
+
+class ManagementPages:
+    """``/``, ``/edit/{id}`` and ``/codes``."""
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+
+    async def overview(self, call: Call[Any]) -> Response:
+        """``GET /``: the second factors of whoever is signed in."""
+        caller = await call.caller()
+        found = await management.overview(call.core, caller.user_id)
+        return self._looks.page(
+            call,
+            "overview.html",
+            name=caller.name,
+            authenticators=[schemas.AuthenticatorShape.of(one) for one in found.authenticators],
+            titles=_titles(call.core),
+            factors=bindable(call.core),
+            proven=await has_proven(call.core, caller),
+            has_codes=call.core.backup is not None,
+            codes_left=found.recovery_codes_left,
+        )
+
+    async def edit(self, call: Call[Any]) -> Response:
+        """``GET /edit/{id}``: one authenticator, and what can be done with it."""
+        return await self._edit_page(call)
+
+    async def edit_again(self, call: Call[Any], error: Refusal) -> Response:
+        """After a change that was refused."""
+        return await self._edit_page(call, error, _UNPROCESSABLE)
+
+    async def change(self, call: Call[schemas.Change]) -> Response:
+        """``POST /edit/{id}``: rename, disable or enable."""
+        caller = await call.caller()
+        row, body = call.request.path_params["id"], call.body
+        await management.change(call.core, caller, row, enabled=body.enabled, label=body.label, trace=call.trace)
+        return see_other(call, "/")
+
+    async def remove(self, call: Call[schemas.Empty]) -> Response:
+        """``POST /edit/{id}/remove``."""
+        await management.unbind(call.core, await call.caller(), call.request.path_params["id"], call.trace)
+        return see_other(call, "/")
+
+    async def codes(self, call: Call[Any]) -> Response:
+        """``GET /codes``: how many recovery codes are left, and the way to new ones."""
+        caller = await call.caller()
+        found = await management.overview(call.core, caller.user_id)
+        if not found.authenticators or call.core.backup is None:
+            return see_other(call, "/")
+        proven = await has_proven(call.core, caller)
+        return self._looks.page(call, "recovery.html", left=found.recovery_codes_left, proven=proven)
+
+    async def regenerate(self, call: Call[schemas.Empty]) -> Response:
+        """``POST /recovery-codes``."""
+        codes = await management.regenerate_codes(call.core, await call.caller(), call.trace)
+        return self._looks.page(call, "codes.html", 201, codes=codes, enrolling=False, first=False)
+
+    async def _edit_page(self, call: Call[Any], error: Refusal | None = None, status: int = 200) -> Response:
+        caller = await call.caller()
+        found = await management.overview(call.core, caller.user_id)
+        row = next((one for one in found.authenticators if one.id == call.request.path_params["id"]), None)
+        if row is None:
+            raise NotFound("the user has no such live authenticator")
+        return self._looks.page(
+            call,
+            "edit.html",
+            status,
+            one=schemas.AuthenticatorShape.of(row),
+            titles=_titles(call.core),
+            last=len(found.authenticators) == 1,
+            in_use=row.factor in call.core.factors,
+            proven=await has_proven(call.core, caller),
+            error=error,
+        )
+
+
+def _titles(core: Core) -> dict[str, str]:
+    return {name: factor.title for name, factor in core.factors.items()}

@@ -1,0 +1,16 @@
+"""Where a browser goes on after a step-up: the query's ``next``, as long as it names a page of ours."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+#: A path below the mount, in plain segments: it cannot name another host (``//``), leave the mount (``..``), or be a script.
+_PLACE = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?")
+
+
+def way_back(request: Request) -> str:
+    """The path below the mount that ``next`` names; ``/`` for one that is missing or names anything else."""
+    wanted = request.query_params.get("next", "")
+    return wanted if _PLACE.fullmatch(wanted) else "/"
