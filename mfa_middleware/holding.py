@@ -13,7 +13,8 @@ from mfa_middleware import events
 from mfa_middleware.dialects import WireAnswer
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Refusal
 from mfa_middleware.held_login import Capture, HeldLogin, Message
-from mfa_middleware.mfa import MFA, Parts
+from mfa_middleware.mfa import MFA
+from mfa_middleware.parts import Parts
 from mfa_middleware.passage import Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
 from mfa_middleware.selectors.whoami import WhoAmI
@@ -37,12 +38,21 @@ class Responder:
         "_parts",
         "_passing",
         "_send",
+        "_stripped",
     )
 
     def __init__(
-        self, mfa: MFA, parts: Parts, exchange: LoginExchange, send: Send, *, blocked: tuple[bytes, ...] = ()
+        self,
+        mfa: MFA,
+        parts: Parts,
+        exchange: LoginExchange,
+        send: Send,
+        *,
+        blocked: tuple[bytes, ...] = (),
+        stripped: bool = False,
     ) -> None:
         self._blocked = blocked
+        self._stripped = stripped
         self._mfa = mfa
         self._parts = parts
         self._exchange = exchange
@@ -106,10 +116,29 @@ class Responder:
         if selectors.notice(login) or (login.declared and selectors.needs_body(login.place)):
             self._capture = Capture(self._parts.settings.held_response_limit)
             return True
-        if self._blocked:
-            await self._free()
+        await self._tell_what_passes(login, message["status"])
         self._passing = True
         return False
+
+    async def _tell_what_passes(self, login: LoginExchange, status: int) -> None:
+        """A response that is no login for us goes: free what was blocked for it, and say what looks like a hole."""
+        if self._blocked:
+            await self._free()
+        if not login.declared and login.place is Place.OUTSIDE and "session" in login.scope:
+            await self._tell_undeclared(login)
+        elif self._stripped and status in _REFUSED_WITHOUT_SESSION:
+            self._parts.hints.stripped(login.scope["path"], status)
+
+    async def _tell_undeclared(self, login: LoginExchange) -> None:
+        """From outside a login at a path that is not declared cannot be held; when one shows, say so."""
+        if login.session_cookies.within(login.scope["headers"]) or not login.gives_session:
+            return
+        value = self._parts.login_user.session_value(login.scope)
+        if value is not None:
+            trace = events.trace_id(login.scope["headers"])
+            user = str(value)[:255]
+            path = login.scope["path"]
+            await self._parts.core.events.emit(events.LoginNotDeclared(user_id=user, trace_id=trace, path=path))
 
     async def _take(self, message: Message) -> None:
         capture = self._capture
@@ -156,7 +185,7 @@ class Responder:
         return await self._parts.request_user.bearer(request) == user
 
     async def _let_go(self, capture: Capture) -> None:
-        await self._free()
+        await self._tell_what_passes(self._exchange, capture.status)
         self._passing = True
         for message in capture.messages:
             await self._send(message)

@@ -4,95 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from mfa_middleware import binding, login, management, verification
 from mfa_middleware.callers import Caller
-from mfa_middleware.cookies import CookieNames
 from mfa_middleware.core import Core
-from mfa_middleware.dialects import Dialect
-from mfa_middleware.dialects.native import Native, problem
+from mfa_middleware.dialects.native import problem
 from mfa_middleware.errors import ConfigurationError, Unavailable
-from mfa_middleware.events import EventListener, Events, trace_id
-from mfa_middleware.gate import SessionGate
+from mfa_middleware.events import trace_id
 from mfa_middleware.held_login import HeldLogin
-from mfa_middleware.keyring import Keyring
-from mfa_middleware.keys import find_keys
 from mfa_middleware.loading import load
-from mfa_middleware.login_request import parse_exceptions
 from mfa_middleware.management import ImportedSecret, Overview, Status
 from mfa_middleware.models import Authenticator, Binding, Challenge, Confirmed
+from mfa_middleware.parts import Parts
 from mfa_middleware.passage import App, Receive, Scope, Send
-from mfa_middleware.paths import login_matcher
-from mfa_middleware.plugins import Plugins
-from mfa_middleware.selectors import LoginSelectors, RequestSelectors, parse_selectors
-from mfa_middleware.selectors.base import SelectorKind
-from mfa_middleware.selectors.choice import selector_kinds
-from mfa_middleware.settings import Settings, join, split
+from mfa_middleware.settings import Settings
 from mfa_middleware.single_process import SingleProcess
-from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy, TokenStore
-from mfa_middleware.tokens import Tokens
 from mfa_middleware.verification import Attempted, Proven
-
-if TYPE_CHECKING:
-    from mfa_middleware.web.calls import Desk
-
-
-class Parts:
-    """All that settings and plugins make: put together without touching an engine.
-
-    :raises ConfigurationError: for whatever cannot work, with the mend.
-    """
-
-    def __init__(self, settings: Settings, plugins: Iterable[object] = ()) -> None:
-        self.plugins = Plugins.load(settings, plugins)
-        kinds = selector_kinds(cast("Iterable[SelectorKind]", self.plugins.selectors.values()))
-        self.settings = settings
-        self.login_except = parse_exceptions(settings.login_except)
-        self.login_methods = login_matcher(settings.login)
-        self.login_user = LoginSelectors(parse_selectors("MFA_LOGIN_USER", settings.login_user, settings, kinds))
-        self.request_user = self._request("MFA_REQUEST_USER", settings.request_user, kinds)
-        self.request_name = self._request("MFA_REQUEST_NAME", settings.request_name, kinds)
-        self.request_admin = self._request("MFA_REQUEST_ADMIN", settings.request_admin, kinds)
-        self.session_cookies = CookieNames(split(settings.session_cookie))
-        self.dialect = self._dialect()
-        keyring = Keyring(find_keys(settings))
-        self.core = Core(
-            settings=settings,
-            keyring=keyring,
-            tokens=Tokens(keyring, ttl=settings.token_ttl, assurance_ttl=settings.step_up_ttl),
-            factors=self.plugins.factors,
-            token_store=cast("TokenStore", load("mfa_middleware.stores.redis:open_store")(settings)),
-            authenticator_store=cast("AuthenticatorStore", load("mfa_middleware.stores.sql:open_store")(settings)),
-            events=Events(cast("Sequence[EventListener]", self.plugins.listeners)),
-            policy=LockPolicy(settings.user_failures, settings.lockout),
-        )
-        gate = SessionGate(self.core.authenticator_store, self.session_cookies, max_age=settings.session_max_age)
-        self.gate = gate if settings.session_mode == "gate" else None
-
-    def _request(self, variable: str, text: str, kinds: Mapping[str, SelectorKind]) -> RequestSelectors:
-        return RequestSelectors(variable, parse_selectors(variable, text, self.settings, kinds))
-
-    def _dialect(self) -> Dialect:
-        dialects = {"native": Native(), **cast("Mapping[str, Dialect]", self.plugins.dialects)}
-        found = dialects.get(self.settings.dialect)
-        if found is None:
-            raise ConfigurationError(
-                f"MFA_DIALECT: there is no dialect {self.settings.dialect!r}; there are {join(dialects)}."
-            )
-        return found
-
-    def mount_of(self, scope: Scope) -> str:
-        """The path of the sub-app as the client of that request sees it."""
-        return str(scope.get("root_path", "")) + self.settings.mount
-
-    @property
-    def desk(self) -> Desk:
-        """What the sub-app works with."""
-        desk: Desk = load("mfa_middleware.web.calls:Desk")(
-            self.core, self.request_user, self.request_name, self.request_admin
-        )
-        return desk
 
 
 class MFA:

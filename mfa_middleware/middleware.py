@@ -12,7 +12,8 @@ from mfa_middleware.gate import GatedConnection, SessionGate, blocks
 from mfa_middleware.holding import Responder, login_scope
 from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
-from mfa_middleware.mfa import MFA, Parts
+from mfa_middleware.mfa import MFA
+from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place
 from mfa_middleware.sessions import SessionBefore
@@ -137,7 +138,7 @@ class MFAMiddleware:
         )
         if not outside and "session" in inner:
             login.session_before = SessionBefore(inner)
-        responder = Responder(self.mfa, parts, login, send, blocked=blocked)
+        responder = Responder(self.mfa, parts, login, send, blocked=blocked, stripped=strip)
         await responder.run(receive, ask=parts.login_user.asks if had and not strip else None)
 
     async def _sub_app(self, scope: Scope, receive: Receive, send: Send) -> None:

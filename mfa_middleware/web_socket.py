@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfa_middleware import events
-from mfa_middleware.mfa import Parts
+from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Message, Passage, Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place
 from mfa_middleware.sessions import SessionBefore

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from mfa_middleware.checks import engines, logins, setup
 from mfa_middleware.checks.finding import Finding, Level, error
 from mfa_middleware.errors import ConfigurationError
-from mfa_middleware.mfa import Parts
+from mfa_middleware.parts import Parts
 from mfa_middleware.selectors import Place
 from mfa_middleware.settings import Settings
 

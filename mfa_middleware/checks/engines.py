@@ -10,8 +10,9 @@ from mfa_middleware.checks.setup import will_be_made
 from mfa_middleware.core import Core
 from mfa_middleware.errors import ConfigurationError, Misconfigured, Unavailable
 from mfa_middleware.keys import database_file
-from mfa_middleware.mfa import MFA, Parts
+from mfa_middleware.mfa import MFA
 from mfa_middleware.models import Authenticator
+from mfa_middleware.parts import Parts
 from mfa_middleware.settings import Settings
 from mfa_middleware.stores import redis, sql
 from mfa_middleware.stores.protocols import AuthenticatorStore, TokenStore
@@ -93,11 +94,11 @@ def _opens(core: Core, one: Authenticator) -> bool:
 
 async def start_up(settings: Settings) -> Sequence[Finding]:
     """What start-up itself says."""
-    if will_be_made(database_file(settings)):
-        return []
     mfa = MFA(settings)
     try:
-        await mfa.open(alone=False)  # a server may be running on these stores
+        mfa.web()
+        if not will_be_made(database_file(settings)):
+            await mfa.open(alone=False)  # a server may be running on these stores
     except ConfigurationError as refusal:
         return [error(str(refusal))]
     except Unavailable as away:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from mfa_middleware.checks.finding import Finding, error, ok, warning
-from mfa_middleware.mfa import Parts
+from mfa_middleware.parts import Parts
 from mfa_middleware.paths import parse_patterns
 from mfa_middleware.selectors import Place, RequestSelectors, Selector
 from mfa_middleware.settings import join
@@ -28,7 +28,7 @@ def everywhere(parts: Parts) -> Iterator[Finding]:
     for variable, selectors in asked.items():
         if "header" in _kinds(selectors.usable(Place.ANYWHERE)):
             yield warning(
-                f"{variable}: header: is believed, whoever sends it; let nobody but the proxy that sets it reach this server."
+                f"{variable}: header: is believed, whoever sends it; let only the proxy that sets it reach this server."
             )
     everyone = (parts.request_user, parts.request_name, parts.request_admin)
     if settings.app_jwt_key and not any("bearer" in _kinds(one.usable(Place.ANYWHERE)) for one in everyone):

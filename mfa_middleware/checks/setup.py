@@ -13,7 +13,7 @@ from mfa_middleware.keyring import new_key, parse_keys
 from mfa_middleware.keys import database_file, find_keys, is_embedded
 from mfa_middleware.loading import load_app
 from mfa_middleware.login_request import parse_exceptions
-from mfa_middleware.mfa import Parts
+from mfa_middleware.parts import Parts
 from mfa_middleware.paths import parse_patterns
 from mfa_middleware.plugins import Plugins
 from mfa_middleware.settings import Settings, join
@@ -29,7 +29,7 @@ def app(settings: Settings) -> Iterator[Finding]:
         found = load_app(settings.app)
     except ConfigurationError as refusal:
         yield error(str(refusal))
-    except (Exception, SystemExit) as failure:  # the app's own module may do anything while it is imported
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  the app's own module may do anything while it is imported
         # Without the text, which may tell a secret of the app's settings.
         yield error(
             f"MFA_APP: importing {settings.app} fails with {type(failure).__name__}; start the app alone to see why."
@@ -91,9 +91,10 @@ def will_be_made(file: Path | None) -> bool:
 
 def with_some_key(settings: Settings) -> Settings:
     """The same settings, with a key for this once where start-up would make one."""
-    if settings.secret_key or not is_embedded(settings) or not will_be_made(key_file(settings)):
-        return settings
-    return settings.model_copy(update={"secret_key": new_key()})
+    file = key_file(settings)
+    if not settings.secret_key and is_embedded(settings) and (file is None or will_be_made(file)):
+        return settings.model_copy(update={"secret_key": new_key()})
+    return settings
 
 
 def refusals(settings: Settings) -> tuple[Sequence[Finding], Parts | None]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
 from mfa_middleware.held_login import bearer_tokens, json_body
+from mfa_middleware.passage import Scope
 from mfa_middleware.selectors.base import (
     ALREADY_HAD,
     LoginExchange,
@@ -19,6 +20,7 @@ from mfa_middleware.selectors.bearer import Bearer, Jwt
 from mfa_middleware.selectors.builtin import Header, Json, Mark, Session, User
 from mfa_middleware.selectors.values import user_id
 from mfa_middleware.selectors.whoami import WhoAmI
+from mfa_middleware.sessions import session_value
 from mfa_middleware.settings import Settings, join, split
 
 BUILTIN: Mapping[str, SelectorKind] = {
@@ -59,7 +61,8 @@ class LoginSelectors:
         self._all = tuple(selectors)
         self.watchers = tuple(one for one in selectors if one.watches)
         self.marks = any(one.kind == "mark" for one in selectors)
-        self.sees_session = any(one.kind == "session" for one in selectors)
+        self._session = next((one for one in selectors if isinstance(one, Session)), None)
+        self.sees_session = self._session is not None
         self.asks = next((one for one in selectors if isinstance(one, WhoAmI)), None)
 
     def usable(self, place: Place) -> Sequence[Selector]:
@@ -69,6 +72,10 @@ class LoginSelectors:
     def needs_body(self, place: Place) -> bool:
         """Whether any that can answer at that place must see the whole response."""
         return any(not one.watches for one in self.usable(place))
+
+    def session_value(self, scope: Scope) -> object:
+        """What ``session:`` reads in that scope now, whether or not it is a login."""
+        return None if self._session is None else session_value(scope, self._session.key)
 
     def notice(self, login: LoginExchange) -> bool:
         """Whether the start of the response looks like a login."""

@@ -27,6 +27,7 @@ from mfa_middleware.verification import Attempted, Proven
 from mfa_middleware.web import schemas
 from mfa_middleware.web.calls import ASSURANCE_COOKIE, Call
 from mfa_middleware.web.operations import ModelResponse, Operation, RawResponse, no_content
+from mfa_middleware.web.way_back import way_back
 
 _ALWAYS = (Unavailable, Misconfigured)
 _UNSAFE = (CrossOrigin, InvalidRequest, TooLarge, *_ALWAYS)
@@ -62,7 +63,7 @@ async def _held(call: Call[schemas.Body], proven: Proven) -> Response:
 
 def _stepped_up(call: Call[schemas.Body]) -> Response:
     if call.html:
-        return RedirectResponse(f"{call.mount}/", 303, {"cache-control": "no-store"})
+        return RedirectResponse(call.mount + way_back(call.request), 303, {"cache-control": "no-store"})
     return ModelResponse(schemas.Verified())
 
 
@@ -141,11 +142,6 @@ async def step_up(call: Call[schemas.Empty]) -> Response:
     """Ask for a factor without a login."""
     caller = await call.caller()
     challenge = await login.begin_step_up(call.core, caller.user_id, caller.proofs, call.trace)
-    if call.html:
-        response: Response = RedirectResponse(f"{call.mount}/challenge", 303, {"cache-control": "no-store"})
-        cookie = mfa_token_cookie(call.request.scope, challenge.mfa_token, max_age=challenge.expires_in)
-        response.raw_headers.append(cookie)
-        return response
     factors = [
         schemas.FactorChoiceShape(factor=one.factor, authenticator_id=one.authenticator_id, label=one.label)
         for one in challenge.factors

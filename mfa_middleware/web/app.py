@@ -18,10 +18,11 @@ from mfa_middleware.dialects.native import problem, wants_html
 from mfa_middleware.errors import InvalidRequest, Misconfigured, NotFound, Refusal
 from mfa_middleware.events import Refused, trace_id
 from mfa_middleware.web import admin, api, openapi
-from mfa_middleware.web.calls import Desk, read_call
+from mfa_middleware.web.calls import Call, Desk, read_call
 from mfa_middleware.web.operations import Operation, RawResponse
 from mfa_middleware.web.origin import Origins
 from mfa_middleware.web.pages import Pages
+from mfa_middleware.web.schemas import Empty
 
 logger = logging.getLogger(__name__)
 OPERATIONS = (*api.OPERATIONS, *admin.OPERATIONS)
@@ -32,11 +33,11 @@ def make_app(desk: Desk) -> Starlette:
     """The sub-app for that desk. It knows nothing of the app that is wrapped."""
     site = _Site(desk)
     by_path: dict[str, list[Operation]] = {}
-    for one in OPERATIONS:
+    for one in (*OPERATIONS, *site.pages.operations):
         by_path.setdefault(one.path, []).append(one)
     routes: list[BaseRoute] = [site.route(path, operations) for path, operations in by_path.items()]
     return Starlette(
-        routes=[Route("/openapi.json", site.openapi), *routes, *site.pages.routes],
+        routes=[Route("/openapi.json", site.openapi), *routes],
         exception_handlers={HTTPException: site.no_such_route},
     )
 
@@ -72,7 +73,10 @@ class _Site:
         """404 and 405 as problem documents."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         refusal: Refusal = NotFound("no such route") if status == 404 else InvalidRequest("method not allowed")
-        response = RawResponse.of(problem(refusal, trace_id=trace_id(request.scope["headers"]), status=status))
+        trace = trace_id(request.scope["headers"])
+        if wants_html(request.scope) and request.method in ("GET", "HEAD"):
+            return self.pages.no_such_page(self._bodiless(request, trace), refusal, status)
+        response = RawResponse.of(problem(refusal, trace_id=trace, status=status))
         allow = (getattr(error, "headers", None) or {}).get("Allow")
         response.raw_headers += [(b"allow", allow.encode("latin-1"))] if allow else []
         return response
@@ -86,7 +90,7 @@ class _Site:
         handler = self.pages.handlers.get(one.handler, one.handler) if wants_html(request.scope) else one.handler
         try:
             self._origins.check(request.scope)
-            response = await handler(await read_call(self._desk, request, one.body))
+            response = await handler(await read_call(self._desk, request, one.body, trace))
         except Refusal as error:
             response = await self._refused(request, one, error, trace)
         except Exception:
@@ -98,9 +102,12 @@ class _Site:
     async def _refused(self, request: Request, one: Operation, error: Refusal, trace: str) -> Response:
         await self._desk.core.events.emit(Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason))
         if wants_html(request.scope):
-            return self.pages.refused(request, error, trace)
+            return await self.pages.refused(self._bodiless(request, trace), one, error)
         status = one.invalid_code_status if error.code == "invalid_code" else None
         return RawResponse.of(problem(error, trace_id=trace, status=status))
+
+    def _bodiless(self, request: Request, trace: str) -> Call[Empty]:
+        return Call(self._desk, request, Empty(), trace)
 
 
 def _routable(path: str) -> str:

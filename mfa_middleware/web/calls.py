@@ -16,7 +16,6 @@ from mfa_middleware.cookies import cookie_value
 from mfa_middleware.core import Core
 from mfa_middleware.dialects.native import mfa_token_cookie_name, wants_html
 from mfa_middleware.errors import Forbidden, InvalidRequest, NotSignedIn, TokenInvalid, TooLarge
-from mfa_middleware.events import trace_id
 from mfa_middleware.keyring import fingerprint
 from mfa_middleware.login import look_at
 from mfa_middleware.models import Purpose
@@ -166,15 +165,15 @@ class Call(Generic[Shape_co]):
         return self.core.settings.issuer or self.request.url.hostname or "mfa"
 
 
-async def read_call(desk: Desk, request: Request, shape: type[Shape]) -> Call[Shape]:
-    """The call in a request.
+async def read_call(desk: Desk, request: Request, shape: type[Shape], trace: str) -> Call[Shape]:
+    """The call in a request, with the trace id that its logs and events shall carry.
 
     :raises TooLarge: for a body over 64 KiB.
     :raises InvalidRequest: for one that does not parse or does not fit.
     """
     reading = shape.model_fields.keys() and request.method not in ("GET", "HEAD")
     body = await _parsed(request, shape) if reading else shape()
-    return Call(desk, request, body, trace_id(request.scope["headers"]))
+    return Call(desk, request, body, trace)
 
 
 async def _parsed(request: Request, shape: type[Shape]) -> Shape:
