@@ -15,9 +15,9 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mfa_middleware import MFAMiddleware, Settings
+from mfa_middleware.passage import App, Message, Receive, Scope, Send
 
 BODY = b"hello"
 HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
@@ -25,7 +25,7 @@ REQUEST_HEADERS = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"bench"), (b"a
 SESSION = {"user_id": "alice", "csrf": "x" * 32, "cart": [{"id": number, "count": 1} for number in range(5)]}
 
 
-async def bare(scope: Any, receive: Any, send: Any) -> None:
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
     """The app: one start, one body."""
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
@@ -34,25 +34,25 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 class Noop:
     """The least that a middleware can do."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
 
 
 class InSession:
     """Puts a session into the scope, as a session middleware around would."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: App) -> None:
         self.app = app
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["session"] = SESSION
         await self.app(scope, receive, send)
 
 
-def variants(folder: Path) -> Mapping[str, Any]:
+def variants(folder: Path) -> Mapping[str, App]:
     """The apps that are compared."""
     database = f"sqlite:///{folder}/bench.sqlite3"
     default = Settings(database_url=database)
@@ -67,7 +67,7 @@ def variants(folder: Path) -> Mapping[str, Any]:
     }
 
 
-def scope() -> dict[str, Any]:
+def scope() -> Scope:
     """A fresh request."""
     return {
         "type": "http",
@@ -86,16 +86,16 @@ def scope() -> dict[str, Any]:
     }
 
 
-async def receive() -> dict[str, Any]:
+async def receive() -> Message:
     """No body."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def send(message: Any) -> None:
+async def send(message: Message) -> None:
     """A server that throws away."""
 
 
-async def timed(app: Any, requests: int) -> float:
+async def timed(app: App, requests: int) -> float:
     """Microseconds of CPU for each request."""
     started = time.process_time()
     for _ in range(requests):
