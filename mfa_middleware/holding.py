@@ -91,7 +91,9 @@ class Responder:
     async def _kept(self, message: Message) -> bool:
         """Whether the message is held back, or answered otherwise."""
         try:
-            if self._capture is None and not await self._begins_capture(message):
+            if self._capture is None and not self._begins_capture(message):
+                if self._passing and (self._stripped or self._blocked or "session" in self._exchange.scope):
+                    await self._tell_what_passes(message.get("status", 0))
                 return False
             await self._take(message)
         except Refusal as error:
@@ -103,7 +105,7 @@ class Responder:
             await self._refuse(Misconfigured("looking at the login failed unexpectedly; see the log"))
         return True
 
-    async def _begins_capture(self, message: Message) -> bool:
+    def _begins_capture(self, message: Message) -> bool:
         """Whether the response's start calls for a look at all of it. What may come before the start tells nothing."""
         if message["type"] != "http.response.start":
             return False
@@ -116,14 +118,15 @@ class Responder:
         if selectors.notice(login) or (login.declared and selectors.needs_body(login.place)):
             self._capture = Capture(self._parts.settings.held_response_limit)
             return True
-        await self._tell_what_passes(login, message["status"])
+        if login.declared:
+            selectors.refuse_blindness(login)
         self._passing = True
         return False
 
-    async def _tell_what_passes(self, login: LoginExchange, status: int) -> None:
+    async def _tell_what_passes(self, status: int) -> None:
         """A response that is no login for us goes: free what was blocked for it, and say what looks like a hole."""
-        if self._blocked:
-            await self._free()
+        login = self._exchange
+        await self._free()
         if not login.declared and login.place is Place.OUTSIDE and "session" in login.scope:
             await self._tell_undeclared(login)
         elif self._stripped and status in _REFUSED_WITHOUT_SESSION:
@@ -185,7 +188,7 @@ class Responder:
         return await self._parts.request_user.bearer(request) == user
 
     async def _let_go(self, capture: Capture) -> None:
-        await self._tell_what_passes(self._exchange, capture.status)
+        await self._tell_what_passes(capture.status)
         self._passing = True
         for message in capture.messages:
             await self._send(message)

@@ -102,7 +102,7 @@ class MFAMiddleware:
 
     def _watched(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """A path that is not declared: a login is noticed by the start of its response."""
-        passage = Passage(self.app, lambda: _refusal_of_mark(parts, scope, declared=False))
+        passage = Passage(self.app, scope, lambda: _refusal_of_mark(parts, scope, declared=False))
         scope[PASSAGE] = passage
         place = Place.of(scope)
         login = LoginExchange(scope, place, passage, declared=False, session_cookies=parts.session_cookies)
@@ -131,7 +131,7 @@ class MFAMiddleware:
                 await self._unavailable(scope, send, error.reason)
                 return
         inner = login_scope(scope, parts, inside=not outside, strip=strip, record=had and not strip)
-        passage = Passage(self.app, lambda: _refusal_of_mark(parts, scope, declared=True))
+        passage = Passage(self.app, scope, lambda: _refusal_of_mark(parts, scope, declared=True))
         inner[PASSAGE] = passage
         login = LoginExchange(
             inner, place, passage, declared=True, session_cookies=parts.session_cookies, gated=bool(blocked)
@@ -147,7 +147,7 @@ class MFAMiddleware:
         inner["root_path"] = root_path + self._mount
         if not scope["path"].startswith(root_path):
             inner["path"] = root_path + scope["path"]
-        inner[PASSAGE] = Passage(self.app, lambda: None)
+        inner[PASSAGE] = Passage(self.app, scope, lambda: None)
         await self.mfa.app(inner, receive, send)
 
     def _is_ours(self, path: str, root_path: str) -> bool:

@@ -18,16 +18,17 @@ PASSAGE = "mfa_middleware"
 
 
 class Passage:
-    """One request on its way through the app below us (``app``).
+    """One request on its way through the app below us (``app``), with its ``scope`` as it is where we stand.
 
     ``marked`` says that the app called :func:`mark_login`, with ``user`` (None: no login). ``refusal`` says why a
     login could not be held any more, if so; it is asked for only when the app marks one.
     """
 
-    __slots__ = ("_refusal", "app", "marked", "started", "user")
+    __slots__ = ("_refusal", "app", "marked", "scope", "started", "user")
 
-    def __init__(self, app: App, refusal: Callable[[], str | None]) -> None:
+    def __init__(self, app: App, scope: Scope, refusal: Callable[[], str | None]) -> None:
         self.app = app
+        self.scope = scope
         self.marked = False
         self.started = False
         self.user: object = None
@@ -59,8 +60,13 @@ def mark_login(scope: Scope, user_id: str | int | None) -> None:
     passage.mark(user_id)
 
 
-def mark_nothing(scope: Scope) -> None:
-    """Say of a response of our own that it is no login to be held: the login that it releases was."""
+def mark_nothing(scope: Scope) -> Scope:
+    """Say of a response of our own that it is no login to be held: the login that it releases was.
+
+    Returns the request's scope as it is where the middleware stands, of which this one may be a copy.
+    """
     passage = scope.get(PASSAGE)
-    if isinstance(passage, Passage):
-        passage.mark(None)
+    if not isinstance(passage, Passage):
+        return scope
+    passage.mark(None)
+    return passage.scope

@@ -22,7 +22,9 @@ def is_inside(scope: Mapping[str, Any]) -> bool:
 
 def session_of(scope: Mapping[str, Any]) -> MutableMapping[str, Any] | None:
     """The request's session; None when there is none, or it is not loaded."""
-    session = scope.get("session")
+    handler: Any = scope.get("session_handler")
+    # starsessions loads into the scope that it was given, of which this one may be a copy.
+    session = handler.connection.scope["session"] if handler is not None else scope.get("session")
     # By type, not isinstance: the guard of starsessions raises at any look at an attribute.
     return session if issubclass(type(session), MutableMapping) else None
 
@@ -72,14 +74,31 @@ class SessionBefore:
 
 
 class RecordingScope(dict[str, Any]):
-    """A scope that remembers the session as a middleware further in first sets it, for who stands outside of it."""
+    """A scope that remembers the session as a middleware further in first sets it, for who stands outside of it.
+
+    A session that is never seen before the app's own doing counts as empty: then whoever is in it has logged in.
+    """
 
     before: SessionBefore | None = None
 
-    def __setitem__(self, key: str, value: object) -> None:
+    def __setitem__(self, key: str, value: Any) -> None:  # noqa: ANN401  whatever stands in a scope
         super().__setitem__(key, value)
-        if key in ("session", "session_handler") and (self.before is None or not self.before.known):
+        if key == "session_handler":
+            self._record_load(value)
+        elif key == "session" and self.before is None:
             self.before = SessionBefore(self)
+
+    def _record_load(self, handler: Any) -> None:  # noqa: ANN401  of starsessions, which may not be installed
+        """Look at a session of starsessions when it is loaded. Its store is no witness: it is written before we look."""
+        load = handler.load
+
+        async def recorded_load() -> None:
+            first = not handler.is_loaded
+            await load()
+            if first:
+                self.before = SessionBefore(self)
+
+        handler.load = recorded_load
 
 
 def session_value(scope: Mapping[str, Any], key: str) -> object:

@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError
@@ -59,6 +60,19 @@ def _redis_url(value: str) -> str:
 def _database_url(value: str) -> str:
     if not re.match(r"(sqlite(\+aiosqlite)?|postgresql(\+asyncpg)?)://", value):
         raise ValueError("must begin with sqlite:// or postgresql://")
+    return value
+
+
+def _folder(value: str) -> str:
+    if value and not Path(value).is_dir():
+        raise ValueError("there is no such folder")
+    return value
+
+
+def _logo(value: str) -> str:
+    # No blank, semicolon or comma: the origin of the logo goes into the pages' Content-Security-Policy.
+    if value and not re.fullmatch(r"(https?://[A-Za-z0-9.:\[\]-]+)?/[^\s;,\"'<>\\]*", value):
+        raise ValueError("must be a path like /static/logo.svg, or such a path on an https:// origin")
     return value
 
 
@@ -123,9 +137,13 @@ class Settings(BaseSettings):
     held_response_limit: int = Field(
         default=1_048_576, ge=1024, le=64 * 1_048_576, description="bytes of the largest login response held"
     )
-    templates: str = Field(default="", description="a folder whose files replace the pages' templates")
+    templates: Annotated[str, AfterValidator(_folder)] = Field(
+        default="", description="a folder whose files replace the pages' templates"
+    )
     brand_name: str = Field(default="", max_length=100, description="the name that the pages show")
-    brand_logo: str = Field(default="", max_length=2000, description="the URL or path of the logo that the pages show")
+    brand_logo: Annotated[str, AfterValidator(_logo)] = Field(
+        default="", max_length=2000, description="the URL or path of the logo that the pages show"
+    )
     brand_color: Annotated[
         str,
         Field(pattern=r"^(#[0-9a-fA-F]{6})?$", description="the pages' accent colour, as #1a73e8"),

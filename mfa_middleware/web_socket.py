@@ -19,7 +19,7 @@ class WebSocketWatch:
         self._scope = scope
         self._send = send
         self._closed = False
-        passage = Passage(app, lambda: "a login in a WebSocket cannot be held; log in by HTTP")
+        passage = Passage(app, scope, lambda: "a login in a WebSocket cannot be held; log in by HTTP")
         scope[PASSAGE] = passage
         self._login = LoginExchange(
             scope, Place.of(scope), passage, declared=False, session_cookies=parts.session_cookies

@@ -54,11 +54,17 @@ async def authenticator_store(settings: Settings, parts: Parts | None) -> Sequen
 async def _database(store: AuthenticatorStore, core: Core | None) -> Sequence[Finding]:
     try:
         await store.open()
-        first = await anext(aiter(store.scan()), ())
+        first = await _some(store)
     finally:
         await store.close()
     answers = ok(f"MFA_DATABASE_URL: the database answers, and its tables are of version {REVISION}.")
     return [answers, *_secrets(core, first)] if core else [answers]
+
+
+async def _some(store: AuthenticatorStore) -> Sequence[Authenticator]:
+    async for batch in store.scan():
+        return batch
+    return ()
 
 
 def _secrets(core: Core, some: Sequence[Authenticator]) -> Sequence[Finding]:

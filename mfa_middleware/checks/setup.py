@@ -17,6 +17,7 @@ from mfa_middleware.parts import Parts
 from mfa_middleware.paths import parse_patterns
 from mfa_middleware.plugins import Plugins
 from mfa_middleware.settings import Settings, join
+from mfa_middleware.single_process import SingleProcess
 
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -104,12 +105,20 @@ def refusals(settings: Settings) -> tuple[Sequence[Finding], Parts | None]:
         lambda: find_keys(settings),
         lambda: parse_patterns(settings.login),
         lambda: parse_exceptions(settings.login_except),
+        lambda: _lock(settings),
     )
     found = [sentence for one in tried if (sentence := _refusal(one))]
     try:
         return [error(one) for one in found], Parts(settings)
     except ConfigurationError as refusal:
         return [error(one) for one in [*found, str(refusal)]], None
+
+
+def _lock(settings: Settings) -> None:
+    """Where the database's folder is missing, start-up stops at the lock; elsewhere a server may have it, and may."""
+    file = database_file(settings)
+    if file is not None and not file.parent.is_dir():
+        SingleProcess().claim(settings)
 
 
 def _refusal(attempt: Callable[[], object]) -> str | None:

@@ -61,6 +61,7 @@ class LoginSelectors:
         self._all = tuple(selectors)
         self.watchers = tuple(one for one in selectors if one.watches)
         self.marks = any(one.kind == "mark" for one in selectors)
+        self._mark_works = False
         self._session = next((one for one in selectors if isinstance(one, Session)), None)
         self.sees_session = self._session is not None
         self.asks = next((one for one in selectors if isinstance(one, WhoAmI)), None)
@@ -77,6 +78,23 @@ class LoginSelectors:
         """What ``session:`` reads in that scope now, whether or not it is a login."""
         return None if self._session is None else session_value(scope, self._session.key)
 
+    def refuse_blindness(self, login: LoginExchange) -> None:
+        """Stop at a login that nobody here could see: from outside ``session:`` needs an app that leaves its session.
+
+        Where only ``mark`` and ``session:`` are to tell, the app left no session, never marked a login, and starts one
+        of its own now, the second factor would quietly be off.
+
+        :raises Misconfigured: then.
+        """
+        others = {one.kind for one in self._all} - {"mark", "session"}
+        if self._session is None or others or self._mark_works or login.place is Place.INSIDE:
+            return
+        if "session" not in login.scope and login.gives_session:
+            raise Misconfigured(
+                "MFA_LOGIN_USER: session: sees nothing of this app's session from outside, and the app never called "
+                "mark_login; use whoami:, json:, jwt: or header:, or put the middleware inside of the session middleware"
+            )
+
     def notice(self, login: LoginExchange) -> bool:
         """Whether the start of the response looks like a login."""
         if login.passage.marked and login.passage.user is None:
@@ -91,8 +109,10 @@ class LoginSelectors:
 
         :raises LoginNotHeld: when that cannot be told, or when the login could be used without the response.
         """
-        if login.passage.marked and login.passage.user is None:
-            return None
+        if login.passage.marked:
+            self._mark_works = True
+            if login.passage.user is None:
+                return None
         asked = [one for one in self.usable(login.place) if one.watches or login.declared]
         found = {user_id(await one.of_login(login)) for one in asked} - {None}
         if len(found) > 1:

@@ -68,7 +68,7 @@ class WhoAmI(Selector):
         user, brought = await self._ask_in_login(login, after)
         if user is None or user == login.before:
             return None
-        login.extra_cookies += brought
+        login.extra_cookies += tuple(pair for pair in brought if pair not in login.headers)
         if token is None and not login.gives_session:
             had = _credentials(merged_cookies(login.exposed_headers, dict.fromkeys(given)), None)
             if had and (await self._ask_in_login(login, had))[0] == user:

@@ -55,9 +55,9 @@ async def released(call: Call[schemas.Body], proven: Proven) -> Response:
 async def _held(call: Call[schemas.Body], proven: Proven) -> Response:
     held = proven.held
     assert held is not None  # noqa: S101  says it to the type checker alone
-    mark_nothing(call.request.scope)
+    scope = mark_nothing(call.request.scope)
     if held.session is not None:
-        await replace_session(call.request.scope, held.session)
+        await replace_session(scope, held.session)
     return RawResponse(*held.release(accept_encoding=call.request.headers.get("accept-encoding", "")))
 
 

@@ -84,7 +84,7 @@ class ChallengePages:
             chosen=chosen,
             others=[one for one in choices if one != chosen],
             step_up=step_up,
-            next=way_back(call.request),
+            query={"next": way_back(call.request)} if step_up else {},
             back=call.mount + way_back(call.request) if step_up else self._looks.login_path(call),
             **shown,
         )
