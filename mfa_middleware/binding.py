@@ -13,7 +13,7 @@ from mfa_middleware.checking import check, guarded
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound
 from mfa_middleware.events import BindingBegun, Bound
-from mfa_middleware.factor import Answer, Enrolling, Enrolment, State
+from mfa_middleware.factor import Answer, Challenging, Enrolling, Enrolment, State
 from mfa_middleware.keyring import user_tag
 from mfa_middleware.models import (
     Assurance,
@@ -36,6 +36,7 @@ async def bind(core: Core, caller: Caller, factor: str, label: str | None, trace
 
     :raises StepUpRequired: for who has a live authenticator and has not proven one lately.
     :raises InvalidRequest: for a factor that cannot be bound by itself.
+    :raises TooManyAttempts: when a factor that sends something has sent too much to this user lately.
     """
     proven = await _proven_if_needed(core, caller, await core.authenticator_store.load(caller.user_id))
     enrolment = await _enrol(core, caller, factor)
@@ -126,17 +127,16 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
         )
 
     await core.authenticator_store.change(caller.user_id, decide)
-    await _keep_proof(core, caller, row.factor)
+    await _keep_proof(core, caller)
     await limits.forgive(core, caller.user_id, attempt)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
     assurance = Assurance(caller.user_id, time.time(), core.factor(row.factor).amr)
     return Confirmed(row.id, row.factor, assurance, tuple(codes) if issued else ())
 
 
-async def _keep_proof(core: Core, caller: Caller, factor: str) -> None:
+async def _keep_proof(core: Core, caller: Caller) -> None:
     tag = user_tag(caller.user_id)
-    amr = core.factor(factor).amr
-    await core.token_store.prove(tag, caller.proofs, ttl=core.settings.step_up_ttl, amr=amr, forgive=True)
+    await core.token_store.prove(tag, caller.proofs, ttl=core.settings.step_up_ttl, forgive=True)
     if caller.enrolment is not None:
         await core.token_store.prove_token(tag, caller.enrolment.digest)
 
@@ -151,6 +151,8 @@ async def _proven_if_needed(core: Core, caller: Caller, user: UserFactors) -> bo
 async def _enrol(core: Core, caller: Caller, factor: str) -> Enrolment:
     if core.is_backup(factor):
         raise InvalidRequest("a backup factor", [("factor", "it comes with your first authenticator by itself")])
+    if isinstance(core.factor(factor), Challenging):
+        await limits.count_sending(core, caller.user_id)
     enrolling = Enrolling(caller.user_id, caller.name or caller.user_id, caller.issuer)
     return await guarded(factor, core.factor(factor).enrol(enrolling))
 

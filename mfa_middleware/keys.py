@@ -43,22 +43,30 @@ def find_keys(settings: Settings) -> tuple[bytes, ...]:
     if file is None:
         logger.warning("MFA_SECRET_KEY is not set: using a key that is lost when this process ends")
         return parse_keys(new_key())
-    return parse_keys(_kept_key(file.with_name(file.name + ".key")))
+    return parse_keys(_kept_key(key_file(file)))
+
+
+def key_file(database: Path) -> Path:
+    """Where the key is kept that is made for an embedded database."""
+    return database.with_name(database.name + ".key")
 
 
 def _kept_key(file: Path) -> str:
     """The key in that file, made if it is not there. Of several processes that start at once, one makes it for all."""
-    if file.exists():
-        return file.read_text().strip()
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(new_key())
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, file)
-        fresh.unlink()
+        if not file.exists():
+            _make_key(file)
+        return file.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"MFA_SECRET_KEY is not set, and no key can be kept in {file}: {error}.") from error
+
+
+def _make_key(file: Path) -> None:
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(new_key())
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, file)
+    fresh.unlink()
     logger.warning("MFA_SECRET_KEY is not set: made a key and keep it in %s; for production, set one", file)
-    return file.read_text().strip()

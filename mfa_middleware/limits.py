@@ -19,6 +19,8 @@ from mfa_middleware.stores.protocols import Attempt, Gate
 from mfa_middleware.tokens import MfaToken
 
 logger = logging.getLogger(__name__)
+_MOST_SENDINGS = 10
+_SENDINGS_WINDOW = 600  # seconds
 
 
 async def count(core: Core, token: MfaToken, factor: str) -> Attempt:
@@ -65,6 +67,16 @@ def _admitted(attempt: Attempt) -> Attempt:
             raise TooManyAttempts("the token's attempts are used up", retry_after=attempt.retry_after)
         case Gate.LOCKED:
             raise TooManyAttempts("the user is locked", retry_after=attempt.retry_after)
+
+
+async def count_sending(core: Core, user_id: str) -> None:
+    """Count something that a factor is about to send to a user: who knows the password must not flood a mailbox.
+
+    :raises TooManyAttempts: when there was too much lately.
+    """
+    wait = await core.token_store.count_sending(user_tag(user_id), most=_MOST_SENDINGS, window=_SENDINGS_WINDOW)
+    if wait:
+        raise TooManyAttempts("too much was sent to this user lately", retry_after=wait)
 
 
 async def found_wrong(core: Core, user_id: str, purpose: Purpose, factor: str, reason: str, trace: str) -> None:

@@ -171,7 +171,7 @@ async def reset(core: Core, user_id: str, trace: str) -> None:
 async def unlock(core: Core, user_id: str, trace: str) -> None:
     """End a user's lock and failures."""
     await core.authenticator_store.forgive(user_id)
-    await core.token_store.prove(user_tag(user_id), (), ttl=1, amr="", forgive=True)
+    await core.token_store.prove(user_tag(user_id), (), ttl=1, forgive=True)
     await core.events.emit(Unlocked(user_id=user_id, trace_id=trace))
 
 

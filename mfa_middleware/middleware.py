@@ -14,7 +14,7 @@ from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
 from mfa_middleware.mfa import MFA
 from mfa_middleware.parts import Parts
-from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send
+from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, untouched
 from mfa_middleware.selectors import LoginExchange, Place
 from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
@@ -102,9 +102,10 @@ class MFAMiddleware:
 
     def _watched(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """A path that is not declared: a login is noticed by the start of its response."""
-        passage = Passage(self.app, scope, lambda: _refusal_of_mark(parts, scope, declared=False))
-        scope[PASSAGE] = passage
         place = Place.of(scope)
+        seen = scope if self._mounts or place is Place.INSIDE else untouched(scope)
+        passage = Passage(self.app, seen, lambda: _refusal_of_mark(parts, scope, declared=False))
+        scope[PASSAGE] = passage
         login = LoginExchange(scope, place, passage, declared=False, session_cookies=parts.session_cookies)
         if self._sees_session and "session" in scope:
             login.session_before = SessionBefore(scope)
@@ -131,7 +132,8 @@ class MFAMiddleware:
                 await self._unavailable(scope, send, error.reason)
                 return
         inner = login_scope(scope, parts, inside=not outside, strip=strip, record=had and not strip)
-        passage = Passage(self.app, scope, lambda: _refusal_of_mark(parts, scope, declared=True))
+        seen = untouched(scope) if outside else scope
+        passage = Passage(self.app, seen, lambda: _refusal_of_mark(parts, scope, declared=True))
         inner[PASSAGE] = passage
         login = LoginExchange(
             inner, place, passage, declared=True, session_cookies=parts.session_cookies, gated=bool(blocked)

@@ -18,7 +18,7 @@ from mfa_middleware.keys import find_keys
 from mfa_middleware.loading import load
 from mfa_middleware.login_request import parse_exceptions
 from mfa_middleware.passage import Scope
-from mfa_middleware.paths import login_matcher
+from mfa_middleware.paths import login_matcher, parse_patterns
 from mfa_middleware.plugins import Plugins
 from mfa_middleware.selectors import LoginSelectors, RequestSelectors, parse_selectors
 from mfa_middleware.selectors.base import SelectorKind
@@ -67,6 +67,8 @@ class Parts:
         self.login_except = parse_exceptions(settings.login_except)
         self.login_methods = login_matcher(settings.login)
         self.login_user = LoginSelectors(parse_selectors("MFA_LOGIN_USER", settings.login_user, settings, kinds))
+        if not self.login_user.watchers and not parse_patterns(settings.login):
+            raise ConfigurationError("MFA_LOGIN declares no path, and none of MFA_LOGIN_USER sees logins elsewhere.")
         self.request_user = self._request("MFA_REQUEST_USER", settings.request_user, kinds)
         self.request_name = self._request("MFA_REQUEST_NAME", settings.request_name, kinds)
         self.request_admin = self._request("MFA_REQUEST_ADMIN", settings.request_admin, kinds)

@@ -18,8 +18,9 @@ PASSAGE = "mfa_middleware"
 
 
 class Passage:
-    """One request on its way through the app below us (``app``), with its ``scope`` as it is where we stand.
+    """One request on its way through the app below us (``app``).
 
+    ``scope`` is the request's where we stand: what the app did to it shows there inside of a session middleware alone.
     ``marked`` says that the app called :func:`mark_login`, with ``user`` (None: no login). ``refusal`` says why a
     login could not be held any more, if so; it is asked for only when the app marks one.
     """
@@ -42,6 +43,11 @@ class Passage:
                 raise LoginNotHeld(reason, f"mark_login: {reason}.")
         self.marked = True
         self.user = user
+
+
+def untouched(scope: Scope) -> Scope:
+    """A copy of a scope that an app's changes to the original do not reach."""
+    return {**scope, "state": dict(scope["state"])} if "state" in scope else dict(scope)
 
 
 def mark_login(scope: Scope, user_id: str | int | None) -> None:

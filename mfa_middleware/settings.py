@@ -71,7 +71,7 @@ def _folder(value: str) -> str:
 
 def _logo(value: str) -> str:
     # No blank, semicolon or comma: the origin of the logo goes into the pages' Content-Security-Policy.
-    if value and not re.fullmatch(r"(https?://[A-Za-z0-9.:\[\]-]+)?/[^\s;,\"'<>\\]*", value):
+    if value and not re.fullmatch(r"(https?://[A-Za-z0-9.:\[\]-]+)?/(?!/)[^\s;,\"'<>\\]*", value):
         raise ValueError("must be a path like /static/logo.svg, or such a path on an https:// origin")
     return value
 

@@ -132,7 +132,6 @@ async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str) -
         request=secrets.token_hex(8),
         proofs=proofs,
         ttl=core.settings.step_up_ttl,
-        amr=assurance.amr,
     )
     if not taken:
         raise TokenInvalid("another answer was faster, or the token was destroyed")
@@ -176,6 +175,7 @@ async def prepare(core: Core, text: str, factor_name: str, trace: str) -> Mappin
 
     :raises InvalidRequest: for a factor that prepares nothing, or that the user does not have.
     :raises TokenInvalid: for a dead token.
+    :raises TooManyAttempts: when the user has been sent too much lately.
     """
     factor = core.factor(factor_name)
     token, record, _ = await look_at(core, text)
@@ -184,6 +184,7 @@ async def prepare(core: Core, text: str, factor_name: str, trace: str) -> Mappin
         raise InvalidRequest("no such authenticator", [("factor", "you have no such factor")])
     if not isinstance(factor, Challenging):
         return {}
+    await limits.count_sending(core, record.user_id)
     state = core.open_state(one.state, user_id=record.user_id, authenticator_id=one.id)
     prepared = await guarded(factor_name, factor.challenge(state))
     sealed = core.keyring.seal_for_token(

@@ -11,6 +11,7 @@ from mfa_middleware.checks.finding import Finding, error, ok, warning
 from mfa_middleware.errors import ConfigurationError
 from mfa_middleware.keyring import new_key, parse_keys
 from mfa_middleware.keys import database_file, find_keys, is_embedded
+from mfa_middleware.keys import key_file as kept_beside
 from mfa_middleware.loading import load_app
 from mfa_middleware.login_request import parse_exceptions
 from mfa_middleware.parts import Parts
@@ -82,7 +83,7 @@ def _lost_key() -> Finding:
 def key_file(settings: Settings) -> Path | None:
     """Where start-up keeps a key of its own making."""
     file = database_file(settings)
-    return file.with_name(file.name + ".key") if file else None
+    return kept_beside(file) if file else None
 
 
 def will_be_made(file: Path | None) -> bool:

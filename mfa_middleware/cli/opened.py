@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from mfa_middleware.core import Core
@@ -13,7 +13,7 @@ from mfa_middleware.settings import Settings
 
 
 @asynccontextmanager
-async def both_stores() -> AsyncIterator[MFA]:
+async def both_stores() -> AsyncGenerator[MFA]:
     """Redis and the database."""
     mfa = MFA(Settings())
     try:
@@ -24,7 +24,7 @@ async def both_stores() -> AsyncIterator[MFA]:
 
 
 @asynccontextmanager
-async def database(mfa: MFA) -> AsyncIterator[Core]:
+async def database(mfa: MFA) -> AsyncGenerator[Core]:
     """The database alone: what only reads or writes there works while Redis is away."""
     core = mfa.parts.core
     try:

@@ -8,7 +8,7 @@ from enum import Flag, auto
 
 from mfa_middleware.cookies import CookieNames, cookie_pairs, set_cookies
 from mfa_middleware.held_login import RawHeaders
-from mfa_middleware.passage import App, Passage, Scope
+from mfa_middleware.passage import Passage, Scope
 from mfa_middleware.sessions import SessionBefore, is_inside
 from mfa_middleware.settings import Settings
 
@@ -73,10 +73,10 @@ class LoginExchange:
 
 @dataclass(slots=True)
 class RequestExchange:
-    """An ordinary request, and the app below us, to be asked."""
+    """An ordinary request, with the passage by which the app below us can be asked (None: we stand around no app)."""
 
     scope: Scope
-    app: App | None
+    passage: Passage | None
 
 
 class Selector:

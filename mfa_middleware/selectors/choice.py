@@ -27,6 +27,10 @@ BUILTIN: Mapping[str, SelectorKind] = {
     kind.kind: kind for kind in (Mark, Header, Json, Jwt, Session, User, Bearer, WhoAmI)
 }
 _SHORTEST_SESSION_ID = 16
+_WHERE = {
+    place: f"{word} of the session middleware; choose others, or put the middleware in the other place"
+    for place, word in ((Place.INSIDE, "inside"), (Place.OUTSIDE, "outside"))
+}
 
 
 def parse_selectors(
@@ -36,7 +40,10 @@ def parse_selectors(
 
     :raises ConfigurationError: naming the variable, the selector and the mend.
     """
-    return tuple(_parse(variable, one, settings, kinds) for one in split(text))
+    selectors = tuple(_parse(variable, one, settings, kinds) for one in split(text))
+    if not selectors and variable in ("MFA_LOGIN_USER", "MFA_REQUEST_USER"):
+        raise ConfigurationError(f"{variable} names no selector; leave it out, or name one.")
+    return selectors
 
 
 def _parse(variable: str, text: str, settings: Settings, kinds: Mapping[str, SelectorKind]) -> Selector:
@@ -79,17 +86,20 @@ class LoginSelectors:
         return None if self._session is None else session_value(scope, self._session.key)
 
     def refuse_blindness(self, login: LoginExchange) -> None:
-        """Stop at a login that nobody here could see: from outside ``session:`` needs an app that leaves its session.
+        """Stop where none of the selectors can ever see a login, and the second factor would quietly be off.
 
-        Where only ``mark`` and ``session:`` are to tell, the app left no session, never marked a login, and starts one
-        of its own now, the second factor would quietly be off.
+        That is so where they cannot answer in this place, and where ``session:`` stands outside of an app that leaves
+        no session in the scope; unless the app marks its logins.
 
-        :raises Misconfigured: then.
+        :raises Misconfigured: then; in the latter case once the app starts a session of its own.
         """
-        others = {one.kind for one in self._all} - {"mark", "session"}
-        if self._session is None or others or self._mark_works or login.place is Place.INSIDE:
+        if self._mark_works or all(one.kind == "mark" for one in self._all):
             return
-        if "session" not in login.scope and login.gives_session:
+        usable = [one for one in self.usable(login.place) if one.kind != "mark"]
+        if not usable:
+            raise Misconfigured(f"MFA_LOGIN_USER: none of its selectors can answer {_WHERE[login.place]}")
+        blind = usable == [self._session] and login.place is Place.OUTSIDE and "session" not in login.scope
+        if blind and login.gives_session:
             raise Misconfigured(
                 "MFA_LOGIN_USER: session: sees nothing of this app's session from outside, and the app never called "
                 "mark_login; use whoami:, json:, jwt: or header:, or put the middleware inside of the session middleware"
@@ -159,11 +169,7 @@ class RequestSelectors:
         place = Place.of(request.scope)
         usable = self.usable(place)
         if not usable:
-            where = "inside" if place is Place.INSIDE else "outside"
-            raise Misconfigured(
-                f"{self._variable}: none of its selectors can answer {where} of the session middleware; "
-                "choose others, or put the middleware in the other place"
-            )
+            raise Misconfigured(f"{self._variable}: none of its selectors can answer {_WHERE[place]}")
         return [await one.of_request(request) for one in usable]
 
     async def bearer(self, request: RequestExchange) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable
+from http import HTTPStatus
 from typing import Self
 from urllib.parse import quote, unquote
 
 from mfa_middleware.cookies import merged_cookies, set_cookies
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
 from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body
-from mfa_middleware.passage import PASSAGE, App, Message, Scope
+from mfa_middleware.passage import PASSAGE, Message, Passage, Scope, untouched
 from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve
 from mfa_middleware.settings import Settings
@@ -20,7 +21,11 @@ _NOT_COPIED = frozenset(
     {b"accept", b"accept-encoding", b"authorization", b"connection", b"cookie", b"expect", b"range", b"te", b"trailer"}
     | {b"transfer-encoding", b"upgrade"}
 )
-_OK = 200
+_NOBODY = frozenset({204, 301, 302, 303, 307, 308, 401, 403})
+
+
+class _NoAnswerError(Exception):
+    """The app did not say who it is, not even that it is nobody."""
 
 
 class WhoAmI(Selector):
@@ -44,12 +49,14 @@ class WhoAmI(Selector):
         return cls(path, check_pointer(pointer), settings.engine_timeout, settings.held_response_limit)
 
     async def of_request(self, request: RequestExchange) -> object:
-        if request.app is None:
+        if request.passage is None:
             raise Misconfigured("whoami: cannot ask the app: no MFAMiddleware stands around it")
         try:
-            return (await self._ask(request.app, request.scope, _own_credentials(request.scope)))[0]
+            return (await self._ask(request.passage, _own_credentials(request.passage.scope)))[0]
         except TimeoutError as error:
             raise Unavailable("the app took too long to answer whoami:") from error
+        except _NoAnswerError as error:
+            raise Misconfigured(str(error)) from error
 
     async def before_login(self, login: LoginExchange) -> object:
         """Who the request comes from, before the app sees it. To be asked where a session cookie reaches the app."""
@@ -77,12 +84,18 @@ class WhoAmI(Selector):
 
     async def _ask_in_login(self, login: LoginExchange, credentials: RawHeaders) -> tuple[object, RawHeaders]:
         try:
-            return await self._ask(login.passage.app, login.scope, credentials)
+            return await self._ask(login.passage, credentials)
         except TimeoutError as error:
             raise LoginNotHeld("the app took too long to answer whoami:") from error
+        except _NoAnswerError as error:
+            raise LoginNotHeld(str(error)) from error
 
-    async def _ask(self, app: App, scope: Scope, credentials: RawHeaders) -> tuple[object, RawHeaders]:
-        """The value that stands in the app's answer, and the Set-Cookie fields that came with it."""
+    async def _ask(self, passage: Passage, credentials: RawHeaders) -> tuple[object, RawHeaders]:
+        """The value that stands in the app's answer, and the Set-Cookie fields that came with it.
+
+        401, 403 and a redirection are what apps answer to nobody. What is neither that nor 200 with JSON (a rate limit,
+        a fault, a wrong path) tells nothing, and must not be taken for nobody: that would let the login through.
+        """
         capture = Capture(self.limit)
         finished = asyncio.Event()
         asked = False
@@ -102,12 +115,15 @@ class WhoAmI(Selector):
 
         async with asyncio.timeout(self.timeout):
             # In a context of its own: frameworks keep the current request in context variables.
-            inner = app(self._scope(scope, credentials), receive, send)
+            inner = passage.app(self._scope(untouched(passage.scope), credentials), receive, send)
             await asyncio.get_running_loop().create_task(_run(inner), context=contextvars.Context())
-        if capture.status != _OK or not capture.complete:
+        if capture.complete and capture.status in _NOBODY:
             return None, ()
+        document = json_body(capture.headers, capture.body) if capture.complete else None
+        if capture.status != HTTPStatus.OK or document is None:
+            raise _NoAnswerError(f"{self.path} answers whoami: with {capture.status}, and not with 200 and JSON")
         brought = tuple(pair for pair in capture.headers if pair[0].lower() == b"set-cookie")
-        return resolve(json_body(capture.headers, capture.body), self.pointer), brought
+        return resolve(document, self.pointer), brought
 
     def _scope(self, scope: Scope, credentials: RawHeaders) -> Scope:
         path, _, query = self.path.partition("?")

@@ -113,10 +113,17 @@ class TokenStore(Protocol):
         """Note that an attempt was looked at and wrong; the token dies with the last of its ``attempts``."""
         ...
 
-    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int, amr: str) -> bool:
+    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int) -> bool:
         """Consume a token, end its user's failures, and keep a fresh proof for each of ``proofs``.
 
         Exactly one caller is told True; one that asks again with the same ``request`` is told the same.
+        """
+        ...
+
+    async def count_sending(self, user: str, *, most: int, window: int) -> float:
+        """Count something that is to be sent to a user, before it is sent.
+
+        Returns 0 while there are no more than ``most`` within ``window`` seconds, else the seconds to wait.
         """
         ...
 
@@ -128,7 +135,7 @@ class TokenStore(Protocol):
         """Note that the binding which this token demanded is confirmed; False when the token is gone."""
         ...
 
-    async def prove(self, user: str, proofs: Sequence[str], *, ttl: int, amr: str, forgive: bool) -> None:
+    async def prove(self, user: str, proofs: Sequence[str], *, ttl: int, forgive: bool) -> None:
         """Keep a fresh proof under each fingerprint for ``ttl`` seconds; with ``forgive`` end the user's failures."""
         ...
 

@@ -170,7 +170,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/challenge", "Let a factor send or prepare what its user needs to answer",
-        challenge, 200, schemas.ChooseFactor, schemas.Challenged, "token", (TokenInvalid, *_UNSAFE),
+        challenge, 200, schemas.ChooseFactor, schemas.Challenged, "token", (TokenInvalid, TooManyAttempts, *_UNSAFE),
     ),
     Operation(
         "GET", "/authenticators", "The caller's live authenticators",
@@ -178,7 +178,8 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/authenticators", "Bind a factor: make a pending authenticator",
-        bind, 201, schemas.Bind, schemas.Pending, "binder", (NotSignedIn, TokenInvalid, StepUpRequired, *_UNSAFE),
+        bind, 201, schemas.Bind, schemas.Pending, "binder",
+        (NotSignedIn, TokenInvalid, StepUpRequired, TooManyAttempts, *_UNSAFE),
     ),
     Operation(
         "POST", "/authenticators/{id}/confirm", "Make a pending authenticator live by a right answer",
@@ -195,7 +196,7 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/authenticators/{id}/refresh", "Make a new, pending secret; the old one lives until it is confirmed",
-        refresh, 201, schemas.Empty, schemas.Pending, "user", _CHANGE,
+        refresh, 201, schemas.Empty, schemas.Pending, "user", (TooManyAttempts, *_CHANGE),
     ),
     Operation(
         "POST", "/recovery-codes", "Issue new recovery codes; the former ones are void",

@@ -94,8 +94,7 @@ class Call(Generic[Shape_co]):
     def exchange(self) -> RequestExchange:
         """The request as selectors see it."""
         passage = self.request.scope.get(PASSAGE)
-        app = passage.app if isinstance(passage, Passage) else None
-        return RequestExchange(self.request.scope, app)
+        return RequestExchange(self.request.scope, passage if isinstance(passage, Passage) else None)
 
     async def caller(self) -> Caller:
         """Who is signed in.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mfa_middleware import MFA, MFAMiddleware, Settings
+from mfa_middleware import MFA, MFAMiddleware, Settings, hookimpl
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.testing import VirtualAuthenticator
 from tests.rules.apps import RIGHT, Case
@@ -24,10 +24,14 @@ NEW_PAGE = "text/html,application/xhtml+xml"
 
 
 class Listener:
-    """A plugin that keeps the events."""
+    """Keeps the events that it is told."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
+        self.plugin = _ListenerPlugin(self)
+
+    async def __call__(self, event: Any) -> None:
+        self.events.append(event)
 
     @property
     def names(self) -> list[str]:
@@ -38,12 +42,22 @@ class Listener:
         return " | ".join(str(getattr(one, "reason", "")) for one in self.events)
 
 
+class _ListenerPlugin:
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    @hookimpl
+    def mfa_register_event_listeners(self, settings: Settings) -> list[Listener]:
+        return [self._listener]
+
+
 class Site:
     """A wrapped app, and what one does with it."""
 
-    def __init__(self, app: App, case: Case | None = None) -> None:
+    def __init__(self, app: App, case: Case | None, told: Listener) -> None:
         self.app = app
         self.case = case
+        self.told = told
         self.clients: list[Client] = []
 
     def client(self, **more: Any) -> Client:
@@ -99,20 +113,18 @@ async def wrapped(database: Path, tmp_path: Path) -> AsyncIterator[Wrapped]:
         case = what if isinstance(what, Case) else None
         if case is not None:
             values = {"login_user": case.login_user, "request_user": case.request_user, **case.more, **values}
-        plugins = values.pop("plugins", ())
-        mfa = MFA(settings(**values), plugins=plugins)
-        stack.push_async_callback(mfa.close)
+        listener = Listener()
 
         def middleware(app: App) -> App:
-            made = MFAMiddleware(app, settings=mfa.parts.settings)
-            made.mfa = mfa
+            made = MFAMiddleware(app, settings=settings(**values), plugins=[listener.plugin])
+            stack.push_async_callback(made.mfa.close)
             return made
 
         if case is not None:
             app = case.build(middleware) if case.inside else middleware(case.build())
         else:
             app = what(middleware) if inside else middleware(what)  # type: ignore[arg-type, return-value]
-        return Site(app, case)
+        return Site(app, case, listener)
 
     async with stack:
         yield wrap

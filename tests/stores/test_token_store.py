@@ -86,7 +86,7 @@ async def charge_user(store: TokenStore, user: str, **changed: Any) -> Attempt:
 
 
 async def take(store: TokenStore, user: str, token: str = "token", **changed: Any) -> bool:
-    arguments: dict[str, Any] = {"request": "right", "proofs": [], "ttl": 600, "amr": "otp"} | changed
+    arguments: dict[str, Any] = {"request": "right", "proofs": [], "ttl": 600} | changed
     return await store.take(user, token, **arguments)
 
 
@@ -447,8 +447,8 @@ async def test_who_takes_nothing_proves_nothing(store: TokenStore, user: str) ->
 
 
 async def test_a_proof_is_fresh_for_its_ttl(memory: TokenStore, user: str, clock: time_machine.Traveller) -> None:
-    await memory.prove(user, ["long"], ttl=600, amr="otp", forgive=False)
-    await memory.prove(user, ["short"], ttl=10, amr="otp", forgive=False)
+    await memory.prove(user, ["long"], ttl=600, forgive=False)
+    await memory.prove(user, ["short"], ttl=10, forgive=False)
     clock.shift(10)
     assert [await memory.proven(user, proof) for proof in ("short", "long")] == [False, True]
     clock.shift(589)
@@ -459,14 +459,14 @@ async def test_a_proof_is_fresh_for_its_ttl(memory: TokenStore, user: str, clock
 
 async def test_stale_proofs_are_thrown_away(memory: RedisTokenStore, user: str, clock: time_machine.Traveller) -> None:
     for proof in ("first", "second", "third"):
-        await memory.prove(user, [proof], ttl=10, amr="otp", forgive=False)
+        await memory.prove(user, [proof], ttl=10, forgive=False)
         clock.shift(6)
     assert await memory._client.zrange(f"mfa:{{{user}}}:proofs", 0, -1) == [b"second", b"third"]
 
 
 async def test_a_proof_can_be_renewed(memory: TokenStore, user: str, clock: time_machine.Traveller) -> None:
     for _ in range(3):
-        await memory.prove(user, ["cookie"], ttl=10, amr="otp", forgive=False)
+        await memory.prove(user, ["cookie"], ttl=10, forgive=False)
         clock.shift(9)
     assert await memory.proven(user, "cookie")
 
@@ -477,7 +477,7 @@ async def test_a_proof_ends_the_failures_where_it_is_to_forgive(
 ) -> None:
     for _ in range(3):
         await charge_user(store, user)
-    await store.prove(user, ["cookie"], ttl=600, amr="otp", forgive=forgive)
+    await store.prove(user, ["cookie"], ttl=600, forgive=forgive)
     assert await store.proven(user, "cookie")
     assert (await charge_user(store, user)).failures == failures
 
@@ -489,7 +489,7 @@ async def test_forgetting_destroys_all_tokens_and_proofs_of_one_user(
     for owner in (user, f"not {user}"):
         for token in ("a", "b"):
             await issue(store, owner, token)
-        await store.prove(owner, ["cookie"], ttl=600, amr="otp", forgive=False)
+        await store.prove(owner, ["cookie"], ttl=600, forgive=False)
     await guess(store, user, 3, token="a")
     await store.forget(user, forgive=forgive)
     assert [await store.read(user, token) for token in ("a", "b")] == [None, None]
@@ -560,3 +560,10 @@ def test_fakeredis_is_not_loaded_beside_a_real_server() -> None:
 def test_a_script_says_what_it_is_given(verb: str) -> None:
     assert "-- KEYS: " in source(verb)
     assert "-- ARGV: " in source(verb)
+
+
+async def test_what_is_sent_to_a_user_is_counted_before_it_is_sent(store: TokenStore, user: str) -> None:
+    """So that a mailbox cannot be flooded; the answer says how long to wait."""
+    for _ in range(3):
+        assert await store.count_sending(user, most=3, window=60) == 0
+    assert 0 < await store.count_sending(user, most=3, window=60) <= 60

@@ -34,9 +34,9 @@ VERBS: dict[str, Callable[[TokenStore], Awaitable[object]]] = {
     "found_wrong": lambda s: s.found_wrong("user", "token", attempts=5),
     "prepare": lambda s: s.prepare("user", "token", "mail", b"kept"),
     "prove_token": lambda s: s.prove_token("user", "token"),
-    "prove": lambda s: s.prove("user", ["proof"], ttl=600, amr="otp", forgive=True),
+    "prove": lambda s: s.prove("user", ["proof"], ttl=600, forgive=True),
     "proven": lambda s: s.proven("user", "proof"),
-    "take": lambda s: s.take("user", "token", request="r", proofs=["proof"], ttl=600, amr="otp"),
+    "take": lambda s: s.take("user", "token", request="r", proofs=["proof"], ttl=600),
     "forget": lambda s: s.forget("user", forgive=True),
 }  # fmt: skip
 READING = {"read", "proven"}
@@ -61,9 +61,7 @@ async def login(store: TokenStore) -> bool:
     user = secrets.token_hex(8)
     await store.issue(user, "token", b"record", ttl=300, pending=10, failures=0, locked_for=0)
     charged = await store.charge(user, "token", request="r", factor="totp", attempts=5, backup=False, policy=POLICY)
-    return charged.gate is Gate.OPEN and await store.take(
-        user, "token", request="r", proofs=["proof"], ttl=600, amr="otp"
-    )
+    return charged.gate is Gate.OPEN and await store.take(user, "token", request="r", proofs=["proof"], ttl=600)
 
 
 async def reason(call: Awaitable[object]) -> str:
@@ -182,9 +180,9 @@ async def test_the_winner_whose_reply_is_lost_is_told_so(proxy: Proxy, lose: Lit
         await login(store)
         await store.issue(user, "token", b"record", ttl=300, pending=10, failures=0, locked_for=0)
         proxy.lose = lose
-        assert await store.take(user, "token", request="mine", proofs=["proof"], ttl=600, amr="otp")
+        assert await store.take(user, "token", request="mine", proofs=["proof"], ttl=600)
         assert not proxy.lose
-        assert not await store.take(user, "token", request="other", proofs=["proof"], ttl=600, amr="otp")
+        assert not await store.take(user, "token", request="other", proofs=["proof"], ttl=600)
 
 
 async def test_a_token_whose_reply_is_lost_is_issued_once(proxy: Proxy) -> None:

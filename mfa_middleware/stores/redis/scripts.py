@@ -9,7 +9,8 @@ _FOLDER: Final = files("mfa_middleware.stores.redis") / "lua"
 _PRELUDE: Final = (_FOLDER / "prelude.lua").read_text(encoding="utf-8")
 
 VERBS: Final = (
-    "issue", "charge", "charge_user", "found_wrong", "take", "note", "prove", "proven", "forget",
+    "issue", "charge", "charge_user", "found_wrong", "take", "count_sending", "note", "prove", "proven",
+    "forget",
 )  # fmt: skip
 
 

@@ -101,10 +101,14 @@ class RedisTokenStore:
     async def found_wrong(self, user: str, token: str, *, attempts: int) -> None:
         await self._run("found_wrong", [_token(user, token)], f"w:{secrets.token_hex(8)}", attempts)
 
-    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int, amr: str) -> bool:
+    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int) -> bool:
         names = f"taken:{token}", "failures", "proofs"
         keys = _token(user, token), *(_key(user, name) for name in names)
         return bool(await self._run("take", keys, request, _MEMO_MS, _ms(ttl), *proofs))
+
+    async def count_sending(self, user: str, *, most: int, window: int) -> float:
+        waiting = await self._run("count_sending", [_key(user, "sendings")], most, _ms(window))
+        return cast("int", waiting) / 1000
 
     async def prepare(self, user: str, token: str, factor: str, kept: bytes) -> bool:
         return bool(await self._run("note", [_token(user, token)], f"prepared:{factor}", kept))
@@ -112,7 +116,7 @@ class RedisTokenStore:
     async def prove_token(self, user: str, token: str) -> bool:
         return bool(await self._run("note", [_token(user, token)], "proven", 1))
 
-    async def prove(self, user: str, proofs: Sequence[str], *, ttl: int, amr: str, forgive: bool) -> None:
+    async def prove(self, user: str, proofs: Sequence[str], *, ttl: int, forgive: bool) -> None:
         await self._run("prove", [_key(user, "proofs"), _key(user, "failures")], _ms(ttl), int(forgive), *proofs)
 
     async def proven(self, user: str, proof: str) -> bool:

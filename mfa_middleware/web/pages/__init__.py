@@ -93,7 +93,7 @@ class Pages:
 
     def no_such_page(self, call: Call[Any], error: Refusal, status: int) -> Response:
         """404 and 405. A GET of what only takes a POST is a form's address, typed or loaded again."""
-        if status == 405:  # noqa: PLR2004
+        if status == 405:
             return see_other(call, "/challenge" if call.cookie_token else "/")
         return refusal_page(self._looks, call, error)
 

@@ -47,7 +47,7 @@ class Looks:
     def page(self, call: Call[Any], template: str, status: int = 200, **values: object) -> Response:
         """A page. ``mount`` is there in every template."""
         text = self._environment.get_template(template).render(mount=call.mount, **values)
-        asks = {"www-authenticate": 'Bearer realm="mfa"'} if status == 401 else {}  # noqa: PLR2004
+        asks = {"www-authenticate": 'Bearer realm="mfa"'} if status == 401 else {}
         return HTMLResponse(text, status, {**self._fields, **asks})
 
     async def static(self, call: Call[Any]) -> Response:
@@ -94,11 +94,11 @@ def _environment(settings: Settings) -> Environment:
         on_accent="#000000" if _luminance(accent) > _DARKEST_FOR_BLACK else "#ffffff",
     )
     environment.filters.update(day=_day, in_groups=_in_groups)
-    try:
-        for name in environment.list_templates(extensions=["html", "css", "js"]):
+    for name in environment.list_templates(extensions=["html", "css", "js"]):
+        try:
             environment.get_template(name)
-    except TemplateError as error:
-        raise ConfigurationError(f"MFA_TEMPLATES: a template does not parse: {error}.") from error
+        except TemplateError as error:
+            raise ConfigurationError(f"MFA_TEMPLATES: {name} does not parse: {error}") from error
     return environment
 
 

@@ -1,0 +1,187 @@
+"""Rule 1, held means held: who knows the password wants to be signed in by a session that is there already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.rules.apps import CASES, WITH_COOKIE, WRONG, Case, but
+from tests.rules.asgi_client import Answer, Client
+from tests.rules.conftest import Site, Wrapped
+from tests.rules.naive import naive_holder
+
+UNLOADED = "the release writes to a copy of the scope, where starsessions has not loaded the session"
+CHOSEN = "0123456789abcdef0123456789abcdef"
+
+
+async def _prepared(client: Client, case: Case, how: str) -> str:
+    """A session cookie that the attacker knows before the login."""
+    if how == "chosen":
+        client.cookies[case.cookie] = CHOSEN
+        return CHOSEN
+    await client.get("/visit")
+    return client.cookies.get(case.cookie) or client.cookies[f"{case.cookie}-0"]
+
+
+@pytest.mark.parametrize("how", ["anonymous", "chosen"])
+@pytest.mark.parametrize("case", WITH_COOKIE, ids=str)
+async def test_the_attack_beats_a_naive_holder_where_the_session_is_kept_by_the_server(case: Case, how: str):
+    app = naive_holder(case.build())
+    client = Client(app)
+    await _prepared(client, case, how)
+    answer = await Site(app, case, None).login(client)
+    assert answer.status == 401
+    assert (await client.who() == "alice") == (how in case.naive_falls)
+
+
+@pytest.mark.parametrize("how", ["anonymous", "chosen"])
+@pytest.mark.parametrize("case", WITH_COOKIE, ids=str)
+async def test_a_session_known_before_the_login_stays_anonymous(case: Case, how: str, wrapped: Wrapped):
+    site = wrapped(case)
+    client = site.client()
+    known = await _prepared(client, case, how)
+    answer = await site.login(client)
+    assert answer.code == "mfa_required"
+    other = site.client(cookies={case.cookie: known})
+    assert await other.who() is None
+    await site.nobody_is_in()
+
+
+SPELLINGS: dict[str, Callable[[str, str], list[str]]] = {
+    "twice": lambda name, value: [f"{name}={value}; {name}={value}"],
+    "twice, the second another": lambda name, value: [f"{name}={value}; {name}=other"],
+    "twice, the first another": lambda name, value: [f"{name}=other; {name}={value}"],
+    "in two fields": lambda name, value: [f"{name}={value}", f"{name}={value}"],
+    "in the second field": lambda name, value: ["a=b", f"{name}={value}"],
+    "quoted": lambda name, value: [f'{name}="{value}"'],
+    "blank before equals": lambda name, value: [f"{name} ={value}"],
+    "tab before equals": lambda name, value: [f"{name}\t={value}"],
+    "blank after equals": lambda name, value: [f"{name}= {value}"],
+    "tab before": lambda name, value: [f"\t{name}={value}"],
+    "no-break space before": lambda name, value: [f"\xa0{name}={value}"],
+    "vertical tab after": lambda name, value: [f"{name}\x0b={value}"],
+    "next line after": lambda name, value: [f"{name}\x85={value}"],
+    "$Version": lambda name, value: [f"$Version=1; {name}={value}"],
+    "$Version and comma": lambda name, value: [f"$Version=1, {name}={value}"],
+    "leading semicolon": lambda name, value: [f";{name}={value}"],
+    "many semicolons": lambda name, value: [f"; ;;{name}={value};;"],
+    "after a comma": lambda name, value: [f"a=b, {name}={value}"],
+    "after an open quote": lambda name, value: [f'a="b; {name}={value}'],
+    "inside of quotes": lambda name, value: [f'a="; {name}={value}; "'],
+    "without a blank": lambda name, value: [f"a=b;{name}={value};c=d"],
+    "percent": lambda name, value: [f"%{ord(name[0]):02x}{name[1:]}={value}"],
+    "capitals": lambda name, value: [f"{name.upper()}={value}"],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("case", [one for one in WITH_COOKIE if one.naive_falls], ids=str)
+async def test_no_spelling_of_the_cookie_brings_the_known_session_to_the_login(
+    case: Case, spelling: str, wrapped: Wrapped
+):
+    site = wrapped(case)
+    client = site.client()
+    known = await _prepared(client, case, "anonymous")
+    answer = await site.login(client, raw_cookies=SPELLINGS[spelling](case.cookie, known))
+    assert answer.code in ("mfa_required", "login_not_held")
+    site.client(cookies={case.cookie: known})
+    await site.nobody_is_in()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_challenge_holds_nothing_of_the_app(case: Case, wrapped: Wrapped):
+    """No cookie of the app, no token, no location, no header field of its own."""
+    site = wrapped(case)
+    client = site.client()
+    answer = await site.login(client)
+    assert answer.code == "mfa_required"
+    assert answer.header("location") is None
+    names = {name for name, _ in answer.headers}
+    assert names <= {b"content-type", b"www-authenticate", b"cache-control", b"content-length", b"vary"}
+    assert b"alice" not in answer.body
+    assert client.bearers == []
+    await site.nobody_is_in()
+
+
+@pytest.mark.parametrize("case", but(CASES, UNLOADED, "starsessions-inside-session"))
+async def test_a_right_code_gives_the_login_and_nobody_else_is_in(case: Case, wrapped: Wrapped):
+    """The attacks mean something only where the honest way works."""
+    site = wrapped(case)
+    client, other = site.client(), site.client()
+    await client.get("/visit")
+    await other.get("/visit")
+    challenge = await site.login(client)
+    assert await client.who() is None
+    released = await site.verify(client, challenge)
+    assert released.status in (200, 204, 302), released.body
+    assert await client.who() == "alice"
+    assert await other.who() is None
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_wrong_password_is_answered_byte_for_byte_as_by_the_bare_app(case: Case, wrapped: Wrapped):
+    site = wrapped(case)
+    how = {"form": WRONG} if case.body == "form" else {"json": WRONG}
+    ours = await site.client().post("/login", **how)
+    bare = await Client(case.build()).post("/login", **how)
+    assert bare.status in (200, 401)
+    assert _without_random_ids(ours) == _without_random_ids(bare)
+
+
+def _without_random_ids(answer: Answer) -> bytes:
+    return re.sub(rb"session=[0-9a-f]{32,64};", b"session=RANDOM;", repr(answer.messages).encode())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("name", [" alice", "ALICE", "Alice "])
+async def test_the_user_is_whom_the_app_signed_in_and_not_the_text_that_was_submitted(
+    case: Case, name: str, wrapped: Wrapped
+):
+    site = wrapped(case)
+    client = site.client()
+    fields = {"username": name, "password": "wonderland"}
+    answer = await site.login(client, **({"form": fields} if case.body == "form" else {"json": fields}))
+    assert answer.code == "mfa_required"
+    await site.nobody_is_in()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_who_has_no_factor_logs_in_as_before(case: Case, wrapped: Wrapped):
+    site = wrapped(case)
+    client = site.client()
+    fields = {"username": "bob", "password": "builder"}
+    await client.get("/visit")
+    answer = await site.login(client, **({"form": fields} if case.body == "form" else {"json": fields}))
+    assert answer.status in (200, 204, 302)
+    assert await client.who() == "bob"
+
+
+@pytest.mark.parametrize("case", but([one for one in WITH_COOKIE if one.inside], UNLOADED, "starsessions-inside-session"))
+async def test_a_user_without_a_factor_who_logs_in_as_another_stays_who_he_was(case: Case, wrapped: Wrapped):
+    site = wrapped(case)
+    client = site.client()
+    await client.post("/login", json={"username": "bob", "password": "builder"})
+    answer = await site.login(client)
+    assert answer.code == "mfa_required"
+    assert await client.who() == "bob"
+    await site.verify(client, answer)
+    assert await client.who() == "alice"
+
+
+@pytest.mark.parametrize("case", but([one for one in WITH_COOKIE if one.inside], UNLOADED, "starsessions-inside-session"))
+async def test_inside_a_login_at_an_undeclared_path_is_held_and_the_session_put_back(case: Case, wrapped: Wrapped):
+    site = wrapped(case)
+    client = site.client()
+    await client.get("/visit")
+    answer = await client.post("/reset")
+    assert answer.code == "mfa_required"
+    await site.nobody_is_in()
+    assert (await client.get("/me")).json["cart"] == {"items": ["tea"]}
+    other = site.client()
+    await other.get("/visit")
+    released = await site.verify(other, answer)
+    assert released.status == 303
+    assert (await other.get("/me")).json == {"user": "alice", "cart": {"items": ["poison"]}}
+    assert await client.who() is None
