@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mfa_middleware import limits
 from mfa_middleware.callers import Caller, has_proven, require_proof
-from mfa_middleware.checking import check, guarded
+from mfa_middleware.checking import check_confirmation, guarded
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound
 from mfa_middleware.events import BindingBegun, Bound
@@ -102,7 +102,9 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
     attempt = await limits.count_without_token(core, user)
     answer = Answer(code, time.time(), Purpose.CONFIRM)
     try:
-        proof = await check(core, row.factor, row.pending or b"", answer, user_id=user.user_id, row=row.id)
+        state, proof = await check_confirmation(
+            core, row.factor, row.pending or b"", answer, user_id=user.user_id, row=row.id
+        )
     except InvalidCode as error:
         await limits.found_wrong(core, user.user_id, Purpose.CONFIRM, row.factor, error.reason, trace)
         raise
@@ -118,7 +120,7 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
         others = [one for one in user.authenticators if one.id != row.id]
         return Changes(
             put=(
-                _made_live(_pending_row(user, authenticator_id), proof),
+                _made_live(_pending_row(user, authenticator_id), state, proof),
                 *(replace(one, pending=None, pending_until=0.0) for one in others if one.live and one.pending),
                 *((backup_row,) if issued and backup_row else ()),
             ),
@@ -182,10 +184,10 @@ def _pending_row(user: UserFactors, authenticator_id: str) -> Authenticator:
     return row
 
 
-def _made_live(row: Authenticator, proof: Proof | None) -> Authenticator:
+def _made_live(row: Authenticator, state: bytes, proof: Proof | None) -> Authenticator:
     return replace(
         row,
-        state=row.pending,
+        state=state,
         pending=None,
         pending_until=0.0,
         enabled=True,

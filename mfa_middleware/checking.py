@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, Unavailable
-from mfa_middleware.factor import Answer
+from mfa_middleware.factor import Answer, Completing
 from mfa_middleware.models import Counter, Once, Proof, Purpose
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,32 @@ async def check(core: Core, factor: str, sealed: bytes, answer: Answer, *, user_
     :raises Unavailable: when the factor fails in any other way, or breaks its contract.
     """
     state = core.open_state(sealed, user_id=user_id, authenticator_id=row)
-    proof = await guarded(factor, core.factor(factor).check(state, answer))
+    return _sound(factor, await guarded(factor, core.factor(factor).check(state, answer)), answer.purpose)
+
+
+async def check_confirmation(
+    core: Core, factor_name: str, sealed: bytes, answer: Answer, *, user_id: str, row: str
+) -> tuple[bytes, Proof | None]:
+    """Ask a factor whether an answer confirms pending state; returns the state to go live with, sealed, and the proof.
+
+    :raises InvalidCode: as :func:`check` does.
+    :raises Unavailable: as :func:`check` does.
+    """
+    factor = core.factor(factor_name)
+    if not isinstance(factor, Completing):
+        return sealed, await check(core, factor_name, sealed, answer, user_id=user_id, row=row)
+    pending = core.open_state(sealed, user_id=user_id, authenticator_id=row)
+    state, proof = await guarded(factor_name, factor.complete(pending, answer))
+    return core.seal_state(state, user_id=user_id, authenticator_id=row), _sound(factor_name, proof, answer.purpose)
+
+
+def _sound(factor: str, proof: object, purpose: Purpose) -> Proof | None:
     match proof:
         case Counter(value) if 0 <= value <= _LARGEST_COUNTER:
-            return proof
+            return Counter(value)
         case Once(digest) if 0 < len(digest) <= _LONGEST_DIGEST:
-            return proof
-        case None if answer.purpose is Purpose.CONFIRM:
+            return Once(digest)
+        case None if purpose is Purpose.CONFIRM:
             return None
         case _:
             raise Unavailable(f"the factor {factor} answered with no proof")

@@ -92,6 +92,18 @@ class Challenging(Protocol):
 
 
 @runtime_checkable
+class Completing(Protocol):
+    """A factor whose secret is complete only with the confirming answer, as a WebAuthn credential's public key is."""
+
+    async def complete(self, state: State, answer: Answer) -> tuple[State, Proof | None]:
+        """Asked instead of ``check`` for ``Purpose.CONFIRM``: the live state, and what the right answer spends.
+
+        :raises InvalidCode: when the answer is wrong.
+        """
+        ...
+
+
+@runtime_checkable
 class Importing(Protocol):
     """A factor whose secrets can be brought from another system."""
 

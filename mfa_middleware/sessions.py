@@ -89,7 +89,7 @@ class RecordingScope(dict[str, Any]):
             self.before = SessionBefore(self)
 
     def _record_load(self, handler: Any) -> None:  # noqa: ANN401  of starsessions, which may not be installed
-        """Look at a session of starsessions when it is loaded: its store is no witness, it is written before we look."""
+        """Look at a session of starsessions when it is loaded; its store is written before we look, and no witness."""
         load = handler.load
 
         async def recorded_load() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from html import escape
 from http import HTTPStatus
 
 from mfa_middleware.cookies import set_cookie_header
@@ -75,11 +76,21 @@ class Native:
         return _answer(401, _json(document), _PROBLEM, (b"www-authenticate", asks))
 
     def problem(self, error: Refusal, scope: Scope, *, trace_id: str) -> WireAnswer:
-        """A problem document with a stable code. The reason stays inside."""
-        return problem(error, trace_id=trace_id)
+        """A problem document with a stable code, or for a browser the same in words. The reason stays inside."""
+        answer = problem(error, trace_id=trace_id)
+        if not wants_html(scope):
+            return answer
+        headers = tuple(pair for pair in answer.headers if pair[0] not in (b"content-type", b"content-length"))
+        body = _PAGE.format(text=escape(str(error)), trace=trace_id).encode()
+        length = (b"content-length", b"%d" % len(body))
+        return WireAnswer(answer.status, ((b"content-type", b"text/html; charset=utf-8"), *headers, length), body)
 
 
 _PROBLEM = (b"content-type", b"application/problem+json")
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>Login</title><h1>Login</h1><p>{text}</p><p><small>{trace}</small></p>"
+)
 
 
 def problem(error: Refusal, *, trace_id: str, status: int | None = None) -> WireAnswer:

@@ -64,7 +64,7 @@ class Bearer(Selector):
 
     def __init__(self, claim: str, settings: Settings) -> None:
         self.claim = claim
-        self._key = settings.app_jwt_key
+        self._key = _key_text(settings)
         self._jwks = jwt.PyJWKClient(self._key, timeout=settings.engine_timeout) if _is_url(self._key) else None
         self._algorithms = _algorithms(settings)
         self._audience = settings.app_jwt_audience or None
@@ -109,13 +109,19 @@ class Bearer(Selector):
             raise jwt.InvalidTokenError("no key of the JWKS fits") from error
 
 
+def _key_text(settings: Settings) -> str:
+    """The key; in a PEM that came through an environment variable, an escaped n may stand for each line break."""
+    key = settings.app_jwt_key
+    return key.replace("\\n", "\n") if key.lstrip().startswith("-----BEGIN") else key
+
+
 def _is_url(key: str) -> bool:
     return key.startswith(("https://", "http://"))
 
 
 def _algorithms(settings: Settings) -> list[str]:
     """The algorithms allowed: those set, if they fit the kind of key (RFC 8725 §3.1), else what the key says."""
-    key, chosen = settings.app_jwt_key, list(split(settings.app_jwt_algorithms))
+    key, chosen = _key_text(settings), list(split(settings.app_jwt_algorithms))
     asymmetric = key.lstrip().startswith("-----BEGIN") or _is_url(key)
     if any(name.lower() == "none" or name.startswith("HS") == asymmetric for name in chosen):
         raise ValueError("MFA_APP_JWT_ALGORITHMS do not fit the kind of MFA_APP_JWT_KEY")

@@ -102,7 +102,7 @@ class LoginSelectors:
         if blind and login.gives_session:
             raise Misconfigured(
                 "MFA_LOGIN_USER: session: sees nothing of this app's session from outside, and the app never called "
-                "mark_login; use whoami:, json:, jwt: or header:, or put the middleware inside of the session middleware"
+                "mark_login; use whoami:, json:, jwt: or header:, or stand inside of the session middleware"
             )
 
     def notice(self, login: LoginExchange) -> bool:

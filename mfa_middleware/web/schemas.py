@@ -22,9 +22,7 @@ def _printable(text: str) -> str:
 
 
 Code = Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_CODE, description="what the user typed")]
-FactorName = Annotated[
-    StrictStr, Field(pattern="^[a-z][a-z0-9_]{0,63}$", description="a factor's name", examples=["totp"])
-]
+FactorName = Annotated[StrictStr, Field(pattern="^[a-z][a-z0-9_]{0,63}$", description="a factor's name")]
 Label = Annotated[
     StrictStr,
     Field(min_length=1, max_length=100, description="a name for people", examples=["my phone"]),
