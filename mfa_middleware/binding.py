@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from mfa_middleware import limits
 from mfa_middleware.callers import Caller, has_proven, require_proof
-from mfa_middleware.checking import check_confirmation, guarded
+from mfa_middleware.checking import check_confirmation, guarded, require_text
 from mfa_middleware.core import Core
-from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound
+from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound, Unavailable
 from mfa_middleware.events import BindingBegun, Bound
 from mfa_middleware.factor import Answer, Challenging, Enrolling, Enrolment, State
 from mfa_middleware.keyring import user_tag
@@ -22,6 +22,7 @@ from mfa_middleware.models import (
     Changes,
     Confirmed,
     Counter,
+    Once,
     Proof,
     Purpose,
     UserFactors,
@@ -125,6 +126,7 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
                 *((backup_row,) if issued and backup_row else ()),
             ),
             remove=tuple(one.id for one in others if not one.live),
+            spend=((row.id, proof.digest),) if isinstance(proof, Once) else (),
             forgive=True,
         )
 
@@ -156,7 +158,11 @@ async def _enrol(core: Core, caller: Caller, factor: str) -> Enrolment:
     if isinstance(core.factor(factor), Challenging):
         await limits.count_sending(core, caller.user_id)
     enrolling = Enrolling(caller.user_id, caller.name or caller.user_id, caller.issuer)
-    return await guarded(factor, core.factor(factor).enrol(enrolling))
+    enrolment = await guarded(factor, core.factor(factor).enrol(enrolling))
+    if not isinstance(enrolment, Enrolment):
+        raise Unavailable(f"the factor {factor} made no enrolment")
+    require_text(factor, enrolment.shown)
+    return enrolment
 
 
 async def _begun(core: Core, caller: Caller, row: Authenticator, enrolment: Enrolment, trace: str) -> Binding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from mfa_middleware.core import Core
@@ -48,14 +48,23 @@ async def check_confirmation(
 
 def _sound(factor: str, proof: object, purpose: Purpose) -> Proof | None:
     match proof:
-        case Counter(value) if 0 <= value <= _LARGEST_COUNTER:
+        case Counter(int(value)) if not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNTER:
             return Counter(value)
-        case Once(digest) if 0 < len(digest) <= _LONGEST_DIGEST:
+        case Once(bytes(digest)) if 0 < len(digest) <= _LONGEST_DIGEST:
             return Once(digest)
         case None if purpose is Purpose.CONFIRM:
             return None
         case _:
             raise Unavailable(f"the factor {factor} answered with no proof")
+
+
+def require_text(factor: str, shown: object) -> None:
+    """Let pass what a factor wants to show: a mapping of text to text.
+
+    :raises Unavailable: for anything else.
+    """
+    if not isinstance(shown, Mapping) or not all(isinstance(one, str) for pair in shown.items() for one in pair):
+        raise Unavailable(f"the factor {factor} shows something that is no text")
 
 
 async def guarded(factor: str, work: Awaitable[Result]) -> Result:

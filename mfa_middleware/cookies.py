@@ -7,7 +7,7 @@ quotes). What we take out must be gone for every one of them: a part is dropped 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import unquote
@@ -99,22 +99,23 @@ def _parts(headers: Headers) -> list[str]:
     return [part for part in parts if part and not part.startswith("$")]
 
 
-def set_cookies(headers: Headers) -> dict[str, str | None]:
-    """What a response's Set-Cookie fields set: name to value, or None for one that they delete."""
-    found: dict[str, str | None] = {}
+def set_cookies(headers: Headers) -> list[tuple[str, str | None]]:
+    """What a response's Set-Cookie fields set, in order: name and value, or None for one that is deleted."""
+    found: list[tuple[str, str | None]] = []
     for field, text in headers:
         if field.lower() == b"set-cookie":
             pair, _, attributes = text.decode("latin-1").partition(";")
             name, _, value = pair.partition("=")
             gone = re.search(r"max-age\s*=\s*(0|-\d+)\s*(;|$)", attributes, re.IGNORECASE)
-            found[name.strip()] = None if gone or value.strip() in ("", '""', "''") else value.strip()
+            found.append((name.strip(), None if gone or value.strip() in ("", '""', "''") else value.strip()))
     return found
 
 
-def merged_cookies(headers: Headers, changes: Mapping[str, str | None]) -> bytes:
+def merged_cookies(headers: Headers, changes: Sequence[tuple[str, str | None]]) -> bytes:
     """A Cookie field as a client would send it after a response made ``changes`` to the cookies of its request."""
-    kept = [part for part in _parts(headers) if part.partition("=")[0].strip() not in changes]
-    new = [f"{name}={value}" for name, value in changes.items() if value is not None]
+    changed = dict(changes)
+    kept = [part for part in _parts(headers) if part.partition("=")[0].strip() not in changed]
+    new = [f"{name}={value}" for name, value in changes if value is not None]
     return "; ".join([*kept, *new]).encode("latin-1")
 
 

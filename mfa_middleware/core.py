@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mfa_middleware.errors import InvalidRequest, Misconfigured
+from mfa_middleware.errors import InvalidRequest, Misconfigured, Unavailable
 from mfa_middleware.events import Events
 from mfa_middleware.factor import BackupCodes, Factor, State
 from mfa_middleware.keyring import Keyring
@@ -49,8 +49,11 @@ class Core:
         return isinstance(self.factors.get(name), BackupCodes)
 
     def seal_state(self, state: State, *, user_id: str, authenticator_id: str) -> bytes:
-        """A factor's state as the database keeps it, bound to its row."""
-        return self.keyring.seal(json.dumps(dict(state)).encode(), bound_to=_row(user_id, authenticator_id))
+        """A factor's state as the database keeps it, bound to its row.
+
+        :raises Unavailable: when the factor made a state that is no JSON object.
+        """
+        return self.keyring.seal(encoded(state), bound_to=_row(user_id, authenticator_id))
 
     def open_state(self, sealed: bytes, *, user_id: str, authenticator_id: str) -> State:
         """A factor's state again.
@@ -61,6 +64,17 @@ class Core:
         if not isinstance(state, dict):
             raise Misconfigured("a sealed state is no JSON object")
         return state
+
+
+def encoded(state: State) -> bytes:
+    """What a factor wants to be kept, as JSON.
+
+    :raises Unavailable: when it is no JSON object.
+    """
+    try:
+        return json.dumps(dict(state), allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Unavailable(f"a factor wants to keep what is no JSON object: {type(error).__name__}") from error
 
 
 def _row(user_id: str, authenticator_id: str) -> str:

@@ -195,6 +195,6 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 def trace_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
     """The request's trace id: that of its ``traceparent`` (W3C Trace Context §3.2), or a new one. 32 hex digits."""
     for name, value in headers:
-        if name.lower() == b"traceparent" and (found := _TRACEPARENT.fullmatch(value)):
+        if name.lower() == b"traceparent" and (found := _TRACEPARENT.fullmatch(value)) and found[1].strip(b"0"):
             return found[1].decode()
     return secrets.token_hex(16)

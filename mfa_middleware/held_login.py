@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from mfa_middleware.errors import LoginNotHeld
 
@@ -26,6 +26,7 @@ _FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
 _BODILESS = (204, 304)
 _LARGEST_DECODED = 64 * 1024 * 1024
 _DEEPEST_JSON = 32
+_PATH_CHARACTERS = "/%:@!$&'()*+,=-._~"  # RFC 3986 §3.3, without the semicolon that ends a cookie's attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +90,17 @@ class HeldLogin:
         return (303 if self.status in (307, 308) else self.status), tuple(kept), body
 
     def _relocated(self, name: bytes, value: bytes) -> bytes:
+        path = quote(self.path.encode("utf-8", "surrogateescape"), safe=_PATH_CHARACTERS)
         if name == b"set-cookie" and not re.search(rb";\s*path\s*=\s*/", value, re.IGNORECASE):
-            return value + b"; Path=" + _default_path(self.path).encode("latin-1")
+            return value + b"; Path=" + _default_path(path).encode()
         if name in (b"location", b"content-location"):
-            return _absolute(self.path, value.decode("latin-1")).encode("latin-1")
+            return _absolute(path, value.decode("latin-1")).encode("latin-1")
         return value
 
     def _decoded(self, accept_encoding: str) -> tuple[bytes, RawHeaders]:
         """Body and headers without a content coding that the caller does not accept, where we can take it off."""
-        coding = header(self.headers, b"content-encoding").strip().lower()
-        if not coding or coding in re.split(r"[\s,;]+", accept_encoding.lower()):
+        codings = _codings(self.headers)
+        if not codings or _accepted(accept_encoding).issuperset(codings):
             return self.body, self.headers
         plain = decoded_body(self.headers, self.body)
         if plain is None:
@@ -121,38 +123,74 @@ def _default_path(path: str) -> str:
 
 
 def _absolute(base: str, location: str) -> str:
-    if urlsplit(location).scheme or location.startswith("/"):
+    """A reference against the login's path (RFC 3986 §5.2); what is absolute, or no reference at all, stays."""
+    try:
+        if urlsplit(location).scheme or location.startswith("/"):
+            return location
+        joined = urljoin("http://host/" + base.lstrip("/"), location)
+    except ValueError:
         return location
-    return urljoin(base, location)
+    return joined.removeprefix("http://host")
 
 
 def decoded_body(headers: RawHeaders, body: bytes) -> bytes | None:
     """The body without its content coding; None for a coding that we cannot read, or a body that does not decode."""
-    coding = header(headers, b"content-encoding").strip().lower()
-    if coding in ("", "identity"):
-        return body
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        return None
-    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: either header, gzip's or zlib's
-    try:
-        plain = inflate.decompress(body, _LARGEST_DECODED)
-    except zlib.error:
-        return None
-    return plain if inflate.eof else None
+    for coding in reversed(_codings(headers)):
+        unpacked = _inflated(body) if coding in ("gzip", "x-gzip", "deflate") else None
+        if unpacked is None:
+            return None
+        body = unpacked
+    return body
+
+
+def _codings(headers: RawHeaders) -> list[str]:
+    """The content codings in the order in which they were applied (RFC 9110 §8.4)."""
+    fields = (value.decode("latin-1") for name, value in headers if name.lower() == b"content-encoding")
+    names = (part.strip().lower() for field in fields for part in field.split(","))
+    return [name for name in names if name not in ("", "identity")]
+
+
+def _accepted(accept_encoding: str) -> set[str]:
+    """The codings that a request accepts; one of weight zero is none of them (RFC 9110 §12.4.2)."""
+    found: set[str] = set()
+    for part in accept_encoding.lower().split(","):
+        name, _, weight = part.partition(";")
+        if not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight):
+            found.add(name.strip())
+    return found
+
+
+def _inflated(packed: bytes) -> bytes | None:
+    """All members of a gzip (RFC 1952 §2.2) or a zlib stream, within bounds; None for what is neither."""
+    plain = b""
+    while packed:
+        inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: either header, gzip's or zlib's
+        try:
+            plain += inflate.decompress(packed, _LARGEST_DECODED - len(plain))
+        except (zlib.error, ValueError):
+            return None
+        if not inflate.eof or len(plain) >= _LARGEST_DECODED:
+            return None
+        packed = inflate.unused_data
+    return plain or None
 
 
 def json_body(headers: RawHeaders, body: bytes) -> object:
     """The body as JSON, whatever its content type says; None when it is none.
 
-    :raises LoginNotHeld: for a content coding that hides the body from us.
+    :raises LoginNotHeld: for a content coding that hides the body from us, or when it calls itself JSON and does not
+        parse: its client may read more than we.
     """
     plain = decoded_body(headers, body)
     if plain is None:
         raise LoginNotHeld("the login's response has a content coding that cannot be read; compress outside of here")
     try:
-        return json.loads(plain)
-    except (ValueError, RecursionError):
+        document: object = json.loads(plain)
+    except (ValueError, RecursionError) as error:
+        if plain.strip() and "json" in header(headers, b"content-type").lower():
+            raise LoginNotHeld("the login's response calls itself JSON, and does not parse") from error
         return None
+    return document
 
 
 def bearer_tokens(document: object, depth: int = 0) -> list[str]:
@@ -192,7 +230,7 @@ class Capture:
             split the response.
         """
         kind = message["type"]
-        if kind == "http.response.start":
+        if kind == "http.response.start" and not self.messages:
             self._start(message)
         elif kind == "http.response.body":
             self._size += len(message.get("body", b""))
@@ -203,7 +241,7 @@ class Capture:
             self._body.append(bytes(message.get("body", b"")))
             self.complete = not message.get("more_body", False)
         else:
-            raise LoginNotHeld(f"the login's response used the server extension {kind}, which cannot be held")
+            raise LoginNotHeld(f"the login's response has a message {kind} that cannot be held")
         self.messages.append(message)
 
     def _start(self, message: Message) -> None:

@@ -86,7 +86,7 @@ class Responder:
     async def send(self, message: Message) -> None:
         """Take a message from the app."""
         if self._passing or (not self._answered and not await self._kept(message)):
-            await self._send(message)
+            await self._send(self._cleaned(message) if self._parts.login_user.fields else message)
 
     async def _kept(self, message: Message) -> bool:
         """Whether the message is held back, or answered otherwise."""
@@ -166,7 +166,7 @@ class Responder:
         inside = login.place is Place.INSIDE
         held = HeldLogin(
             status=capture.status,
-            headers=capture.headers + login.extra_cookies,
+            headers=(*self._parts.login_user.without_fields(capture.headers), *login.extra_cookies),
             body=capture.body,
             path=_url_path(login.scope),
             session=self._held_session if inside else None,
@@ -177,7 +177,9 @@ class Responder:
             await self._let_go(capture)
             return
         await self._answer(
-            self._parts.dialect.challenge(challenge, login.scope, mount=self._parts.mount_of(login.scope))
+            self._parts.dialect.challenge(
+                challenge, login.scope, mount=login.passage.root_path + self._parts.settings.mount
+            )
         )
 
     async def _is_in_already(self, user: str) -> bool:
@@ -191,7 +193,13 @@ class Responder:
         await self._tell_what_passes(capture.status)
         self._passing = True
         for message in capture.messages:
-            await self._send(message)
+            await self._send(self._cleaned(message))
+
+    def _cleaned(self, message: Message) -> Message:
+        """A message to the client, without the fields that are for us."""
+        if message["type"] != "http.response.start" or not self._parts.login_user.fields:
+            return message
+        return {**message, "headers": self._parts.login_user.without_fields(message.get("headers", ()))}
 
     async def _free(self) -> None:
         """Free the sessions that were blocked for this request. After a failure they stay blocked."""

@@ -24,6 +24,7 @@ class Lifespan:
         self._send = send
         self._startup: Message | None = None
         self._answered: set[str] = set()
+        self._shutting_down = False
 
     async def run(self, scope: Scope) -> None:
         """From start-up to shutdown."""
@@ -52,8 +53,9 @@ class Lifespan:
             logger.debug("the app knows no lifespan", exc_info=True)
         if not self._answered:
             await self._send({"type": "lifespan.startup.complete"})
-            await self._receive()
-        if not self._answered or self._answered == {"lifespan.startup.complete"}:
+        if self._answered <= {"lifespan.startup.complete"}:  # the app has left; the server has not
+            while not self._shutting_down:
+                await self._receive_for_app()
             await self._mfa.close()
             await self._send({"type": "lifespan.shutdown.complete"})
 
@@ -61,7 +63,9 @@ class Lifespan:
         if self._startup is not None:
             message, self._startup = self._startup, None
             return message
-        return await self._receive()
+        message = await self._receive()
+        self._shutting_down = message["type"] == "lifespan.shutdown"
+        return message
 
     async def _send_for_app(self, message: Message) -> None:
         self._answered.add(message["type"])

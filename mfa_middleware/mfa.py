@@ -69,7 +69,7 @@ class MFA:
         return self._opened
 
     async def open(self, *, alone: bool = True) -> Core:
-        """Open the stores, once. With ``alone``, refuse a second server on embedded stores.
+        """Open the stores, once. With ``alone``, as a server does: make the sub-app, be the only one on embedded stores.
 
         :raises ConfigurationError: for settings or engines that cannot work.
         :raises Unavailable: when an engine is away; the next call tries again.
@@ -80,6 +80,7 @@ class MFA:
         async with self._opening:
             if not self._opened:
                 if alone:
+                    self.web()  # a broken template stops start-up
                     self._single_process.claim(self.parts.settings)
                 await core.authenticator_store.open()
                 await core.token_store.open()

@@ -53,7 +53,7 @@ class MFAMiddleware:
         if kind == "lifespan":
             await Lifespan(self.mfa, self.app, receive, send).run(scope)
             return
-        parts = self._parts or self._assembled()
+        parts = self._parts or await self._assembled()
         if parts is None:
             await self._unavailable(scope, send, "not set up")
         elif self._gate is None or kind not in ("http", "websocket"):
@@ -69,6 +69,8 @@ class MFAMiddleware:
         root_path = scope.get("root_path", "")
         if self._mounts and self._is_ours(path, root_path):
             return self._sub_app(scope, receive, send)
+        if parts.login_user.fields:
+            scope = _without_fields(parts, scope)
         methods = parts.login_methods(path, root_path)
         if methods:
             return self._may_be_login(parts, methods, scope, receive, send)
@@ -78,7 +80,7 @@ class MFAMiddleware:
 
     def _not_http(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
-            return WebSocketWatch(parts, self.app, scope, send).run(receive)
+            return WebSocketWatch(parts, self.app, _without_fields(parts, scope), send).run(receive)
         return self.app(scope, receive, send)
 
     async def _through_gate(self, parts: Parts, gate: SessionGate, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,12 +159,16 @@ class MFAMiddleware:
             path = path[len(root_path) :]
         return path.startswith(self._mount) and path[len(self._mount) : len(self._mount) + 1] in ("", "/")
 
-    def _assembled(self) -> Parts | None:
+    async def _assembled(self) -> Parts | None:
+        """All parts, once the settings are found to work; without lifespan this is the first look at the engines."""
         try:
             parts = self.mfa.parts
+            await self.mfa.open()
         except ConfigurationError as error:
             logger.error("mfa-middleware: %s", error)
             return None
+        except Unavailable as error:
+            logger.warning("mfa-middleware: an engine is away; 503 where it is needed: %s", error.reason)
         self._mount = parts.settings.mount
         self._watches = bool(parts.login_user.watchers) or not self._mounts
         self._gate = parts.gate
@@ -176,6 +182,17 @@ class MFAMiddleware:
             return
         error: Refusal = Unavailable(reason)
         await problem(error, trace_id=trace_id(scope["headers"])).send(send)
+
+
+def _without_fields(parts: Parts, scope: Scope) -> Scope:
+    """The request without the fields of ``header:``: anybody could have written them."""
+    headers = parts.login_user.without_fields(scope["headers"])
+    if len(headers) == len(scope["headers"]):
+        return scope
+    if Place.of(scope) is Place.INSIDE:
+        scope["headers"] = headers
+        return scope
+    return {**scope, "headers": headers}
 
 
 def _refusal_of_mark(parts: Parts, scope: Scope, *, declared: bool) -> str | None:

@@ -95,11 +95,13 @@ class UserFactors:
 class Changes:
     """What a change of factors writes: whole rows to put (insert or replace, by ``id``), ids to remove.
 
-    ``spent`` is never written. Removing a row removes its spent proofs. ``forgive`` ends the user's failures and lock.
+    ``Authenticator.spent`` is never written. Removing a row removes its spent proofs. ``spend`` are once-only proofs
+    (an authenticator's id and a digest) that are spent by the change. ``forgive`` ends the user's failures and lock.
     """
 
     put: tuple[Authenticator, ...] = ()
     remove: tuple[str, ...] = ()
+    spend: tuple[tuple[str, bytes], ...] = ()
     forgive: bool = False
 
 

@@ -17,7 +17,6 @@ from mfa_middleware.keyring import Keyring
 from mfa_middleware.keys import find_keys
 from mfa_middleware.loading import load
 from mfa_middleware.login_request import parse_exceptions
-from mfa_middleware.passage import Scope
 from mfa_middleware.paths import login_matcher, parse_patterns
 from mfa_middleware.plugins import Plugins
 from mfa_middleware.selectors import LoginSelectors, RequestSelectors, parse_selectors
@@ -100,10 +99,6 @@ class Parts:
                 f"MFA_DIALECT: there is no dialect {self.settings.dialect!r}; there are {join(dialects)}."
             )
         return found
-
-    def mount_of(self, scope: Scope) -> str:
-        """The path of the sub-app as the client of that request sees it."""
-        return str(scope.get("root_path", "")) + self.settings.mount
 
     @property
     def desk(self) -> Desk:

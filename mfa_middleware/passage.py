@@ -11,7 +11,8 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: Any ASGI app. Frameworks type the three in their own ways, which do not fit each other.
+App = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: The key of the scope under which a request's passage stands.
 PASSAGE = "mfa_middleware"
@@ -25,11 +26,12 @@ class Passage:
     login could not be held any more, if so; it is asked for only when the app marks one.
     """
 
-    __slots__ = ("_refusal", "app", "marked", "scope", "started", "user")
+    __slots__ = ("_refusal", "app", "marked", "root_path", "scope", "started", "user")
 
     def __init__(self, app: App, scope: Scope, refusal: Callable[[], str | None]) -> None:
         self.app = app
         self.scope = scope
+        self.root_path: str = scope.get("root_path", "")  # an app's own routers write into the scope
         self.marked = False
         self.started = False
         self.user: object = None

@@ -43,19 +43,20 @@ def _parse(text: str) -> LoginPattern:
     method, path = found.groups()
     segments = canonical(path).split("/")[1:]
     translated = (_SEGMENTS.get(segment, "/" + re.escape(segment)) for segment in segments)
-    return LoginPattern(method.upper(), re.compile("".join(translated) or "/"))
+    # Case is left to the pattern: it folds more than lower(), as routers with such patterns of their own do.
+    return LoginPattern(method.upper(), re.compile("".join(translated) or "/", re.IGNORECASE))
 
 
 _SEGMENTS = {"*": "/[^/]+", "**": "(?:/.*)?"}
 
 
 def canonical(path: str, *, resolve_dots: bool = True) -> str:
-    """One form for all spellings of a path that a router might treat alike: ``//Login%2F`` is ``/login``."""
+    """One form for all spellings of a path that a router might treat alike: ``//login%2F`` is ``/login``."""
     previous = None
     while previous != path:  # servers decode once and some routers once more; %25 may hide another round
         previous, path = path, unquote(path)
     path = _ABSOLUTE_FORM.sub("", path)
-    path = path.split("?", 1)[0].split("#", 1)[0].split(";", 1)[0].replace("\\", "/").lower()
+    path = path.split("?", 1)[0].split("#", 1)[0].split(";", 1)[0].replace("\\", "/")
     segments: list[str] = []
     for segment in path.split("/"):
         name = segment.strip().rstrip("\0")
@@ -78,7 +79,9 @@ def login_matcher(text: str) -> Callable[[str, str], frozenset[str]]:
         spellings = {canonical(path), canonical(path, resolve_dots=False)}
         if root_path:
             root = canonical(root_path)
-            spellings |= {one[len(root) :] or "/" for one in spellings if (one + "/").startswith(root + "/")}
+            # Some routers take it off as a mere prefix, without a slash after it.
+            below = {one[len(root) :] for one in spellings if one.lower().startswith(root.lower())}
+            spellings |= {"/" + one.lstrip("/") for one in below}
         return frozenset(one.method for one in patterns if any(one.path.fullmatch(path) for path in spellings))
 
     return methods

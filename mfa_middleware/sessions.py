@@ -15,11 +15,6 @@ _ATOMS = (str, int, float, bool, bytes, type(None))
 _STARSESSIONS_METADATA = "__metadata__"
 
 
-def is_inside(scope: Mapping[str, Any]) -> bool:
-    """Whether we stand inside of a session or authentication middleware."""
-    return "session" in scope or "user" in scope
-
-
 def session_of(scope: Mapping[str, Any]) -> MutableMapping[str, Any] | None:
     """The request's session; None when there is none, or it is not loaded."""
     handler: Any = scope.get("session_handler")

@@ -12,10 +12,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mfa_middleware import factor as factor_protocol
 from mfa_middleware import limits
-from mfa_middleware.checking import check, guarded
-from mfa_middleware.core import Core
-from mfa_middleware.errors import EnrolmentRequired, InvalidCode, InvalidRequest, LoginNotHeld, TokenInvalid
+from mfa_middleware.checking import check, guarded, require_text
+from mfa_middleware.core import Core, encoded
+from mfa_middleware.errors import (
+    EnrolmentRequired,
+    InvalidCode,
+    InvalidRequest,
+    LoginNotHeld,
+    TokenInvalid,
+    Unavailable,
+)
 from mfa_middleware.events import Prepared, Released, Verified
 from mfa_middleware.factor import Answer, Challenging, State
 from mfa_middleware.held_login import HeldLogin, bearer_tokens, json_body
@@ -187,8 +195,11 @@ async def prepare(core: Core, text: str, factor_name: str, trace: str) -> Mappin
     await limits.count_sending(core, record.user_id)
     state = core.open_state(one.state, user_id=record.user_id, authenticator_id=one.id)
     prepared = await guarded(factor_name, factor.challenge(state))
+    if not isinstance(prepared, factor_protocol.Prepared):
+        raise Unavailable(f"the factor {factor_name} prepared nothing")
+    require_text(factor_name, prepared.shown)
     sealed = core.keyring.seal_for_token(
-        json.dumps(dict(prepared.kept)).encode(), secret=token.secret, bound_to=f"{token.place} {factor_name}"
+        encoded(prepared.kept), secret=token.secret, bound_to=f"{token.place} {factor_name}"
     )
     if not await core.token_store.prepare(token.user, token.digest, factor_name, sealed):
         raise TokenInvalid("used or expired meanwhile")

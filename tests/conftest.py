@@ -11,6 +11,9 @@ import time_machine
 from mfa_middleware import MFA, MFAMiddleware, Settings
 from tests.world import NOON, Client, LoginApp, MakeMFA, MakeSettings, WrapApp
 
+#: Opens ten times as fast as a file.
+IN_MEMORY = {"database_url": "sqlite://"}
+
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
@@ -21,7 +24,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> MakeSettings:
-    """Makes settings: embedded stores in a folder of the test's own, and users known by the field ``X-User``."""
+    """Makes settings: a database file in a folder of the test's own, and users known by the field ``X-User``."""
 
     def make(**given: object) -> Settings:
         usual = {
@@ -37,11 +40,11 @@ def settings(tmp_path: Path) -> MakeSettings:
 
 @pytest.fixture
 async def make_mfa(settings: MakeSettings) -> AsyncIterator[MakeMFA]:
-    """Makes an open ``MFA`` of these settings and plugins."""
+    """Makes an open ``MFA`` of these settings and plugins, by default with a database in memory."""
     made: list[MFA] = []
 
     async def make(*plugins: object, **given: object) -> MFA:
-        made.append(MFA(settings(**given), plugins=plugins))
+        made.append(MFA(settings(**IN_MEMORY | given), plugins=plugins))
         await made[-1].open()
         return made[-1]
 
@@ -62,7 +65,7 @@ async def app_factory(settings: MakeSettings) -> AsyncIterator[WrapApp]:
     made: list[Client] = []
 
     def wrap(app: LoginApp | None = None, *plugins: object, **given: object) -> Client:
-        middleware = MFAMiddleware(app or LoginApp(), settings=settings(**given), plugins=plugins)
+        middleware = MFAMiddleware(app or LoginApp(), settings=settings(**IN_MEMORY | given), plugins=plugins)
         made.append(Client(middleware))
         return made[-1]
 

@@ -9,12 +9,12 @@ from enum import Flag, auto
 from mfa_middleware.cookies import CookieNames, cookie_pairs, set_cookies
 from mfa_middleware.held_login import RawHeaders
 from mfa_middleware.passage import Passage, Scope
-from mfa_middleware.sessions import SessionBefore, is_inside
+from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
 
 
 class Place(Flag):
-    """Where the middleware stands: outside of the app, or inside of its session or authentication middleware."""
+    """Where the middleware stands: outside of the app, or inside of its session middleware."""
 
     NOWHERE = 0
     OUTSIDE = auto()
@@ -23,8 +23,8 @@ class Place(Flag):
 
     @classmethod
     def of(cls, scope: Scope) -> Place:
-        """Where we stand in a request of that scope."""
-        return cls.INSIDE if is_inside(scope) else cls.OUTSIDE
+        """Where we stand in a request of that scope: inside, where a session middleware has been."""
+        return cls.INSIDE if "session" in scope else cls.OUTSIDE
 
 
 #: Why a login in a session that the client knows already is refused.
@@ -61,7 +61,7 @@ class LoginExchange:
         had = set(cookie_pairs(self.scope["headers"]))
         return any(
             value is not None and self.session_cookies.match(name) and (name, value.strip('"')) not in had
-            for name, value in set_cookies(self.headers).items()
+            for name, value in set_cookies(self.headers)
         )
 
     @property
@@ -98,6 +98,10 @@ class Selector:
         :raises ValueError: in plain words, for an argument that cannot work.
         """
         raise NotImplementedError
+
+    def can_answer(self, request: RequestExchange) -> bool:
+        """Whether it can ever answer for such a request, where we stand."""
+        return bool(self.in_request & Place.of(request.scope))
 
     def notices(self, login: LoginExchange) -> bool:
         """Whether the response's start looks like a login. Only asked where ``watches``."""

@@ -135,6 +135,9 @@ class User(Selector):
             raise ValueError("it must be an attribute of scope['user'], as in user:id")
         return cls(argument or "identity")
 
+    def can_answer(self, request: RequestExchange) -> bool:
+        return "user" in request.scope
+
     async def of_request(self, request: RequestExchange) -> object:
         user = request.scope.get("user")
         if user is None or not getattr(user, "is_authenticated", True):

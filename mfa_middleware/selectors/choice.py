@@ -16,7 +16,7 @@ from mfa_middleware.selectors.base import (
     Selector,
     SelectorKind,
 )
-from mfa_middleware.selectors.bearer import Bearer, Jwt
+from mfa_middleware.selectors.bearer import Bearer, Jwt, bearer_of
 from mfa_middleware.selectors.builtin import Header, Json, Mark, Session, User
 from mfa_middleware.selectors.values import user_id
 from mfa_middleware.selectors.whoami import WhoAmI
@@ -69,6 +69,7 @@ class LoginSelectors:
         self.watchers = tuple(one for one in selectors if one.watches)
         self.marks = any(one.kind == "mark" for one in selectors)
         self._mark_works = False
+        self.fields = frozenset(one.name for one in selectors if isinstance(one, Header))
         self._session = next((one for one in selectors if isinstance(one, Session)), None)
         self.sees_session = self._session is not None
         self.asks = next((one for one in selectors if isinstance(one, WhoAmI)), None)
@@ -80,6 +81,10 @@ class LoginSelectors:
     def needs_body(self, place: Place) -> bool:
         """Whether any that can answer at that place must see the whole response."""
         return any(not one.watches for one in self.usable(place))
+
+    def without_fields(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Header fields without those of ``header:``, which are between the app and the middleware alone."""
+        return [pair for pair in headers if pair[0].lower() not in self.fields]
 
     def session_value(self, scope: Scope) -> object:
         """What ``session:`` reads in that scope now, whether or not it is a login."""
@@ -135,13 +140,17 @@ class LoginSelectors:
 
 def _refuse_known_session(login: LoginExchange) -> None:
     """From outside: a login whose session the client knows already cannot be held by holding the response."""
-    if login.gives_session or bearer_tokens(json_body(login.headers, login.body or b"")):
+    tokens = set(bearer_tokens(json_body(login.headers, login.body or b"")))
+    known = bearer_of(login.scope)
+    if login.gives_session or tokens - {known}:
         return
+    if known in tokens:
+        raise LoginNotHeld("the login's bearer token is one that the client had before")
     exposed = login.exposed_headers
     had = set(cookie_pairs(exposed))
     sent_again = any(
         value is not None and len(value) >= _SHORTEST_SESSION_ID and (name, value.strip('"')) in had
-        for name, value in set_cookies(login.headers).items()
+        for name, value in set_cookies(login.headers)
     )
     if sent_again or login.session_cookies.within(exposed):
         raise LoginNotHeld(ALREADY_HAD)
@@ -166,10 +175,10 @@ class RequestSelectors:
 
         :raises Misconfigured: when none of them can ever answer where we stand.
         """
-        place = Place.of(request.scope)
-        usable = self.usable(place)
+        usable = [one for one in self._all if one.can_answer(request)]
         if not usable:
-            raise Misconfigured(f"{self._variable}: none of its selectors can answer {_WHERE[place]}")
+            where = _WHERE[Place.of(request.scope)]
+            raise Misconfigured(f"{self._variable}: none of its selectors can answer {where}")
         return [await one.of_request(request) for one in usable]
 
     async def bearer(self, request: RequestExchange) -> str | None:

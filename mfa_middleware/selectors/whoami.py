@@ -21,6 +21,7 @@ _NOT_COPIED = frozenset(
     {b"accept", b"accept-encoding", b"authorization", b"connection", b"cookie", b"expect", b"range", b"te", b"trailer"}
     | {b"transfer-encoding", b"upgrade"}
 )
+_MOST_TOKENS = 8
 _NOBODY = frozenset({204, 301, 302, 303, 307, 308, 401, 403})
 
 
@@ -65,22 +66,35 @@ class WhoAmI(Selector):
     async def of_login(self, login: LoginExchange) -> object:
         """Who the client is with what the response gives it; nobody where it was the same before.
 
-        :raises LoginNotHeld: when it is that by cookies which it had already: holding the response would hold nothing.
+        The app is asked with each bearer token that the response gives, and with its cookies alone.
+
+        :raises LoginNotHeld: when it is that by what it had already (holding the response would hold nothing), or when
+            the response gives several people.
         """
         given = set_cookies(login.headers)
-        token = next(iter(bearer_tokens(json_body(login.headers, login.body or b""))), None)
+        tokens = list(dict.fromkeys(bearer_tokens(json_body(login.headers, login.body or b""))))
         if not (given or login.body or login.session_cookies.within(login.scope["headers"])):
             return None
-        after = _credentials(merged_cookies(login.scope["headers"], given), token)
-        user, brought = await self._ask_in_login(login, after)
-        if user is None or user == login.before:
+        if len(tokens) > _MOST_TOKENS:
+            raise LoginNotHeld("the login's response gives more tokens than can be asked about")
+        cookie = merged_cookies(login.scope["headers"], given)
+        answers = [await self._ask_in_login(login, _credentials(cookie, token)) for token in (*tokens, None)]
+        users = list(dict.fromkeys(str(user) for user, _ in answers if user is not None and user != login.before))
+        if not users:
             return None
+        if len(users) > 1:
+            raise LoginNotHeld("the login's response signs several people in")
+        user, brought = next((user, brought) for user, brought in answers if str(user) == users[0])
         login.extra_cookies += tuple(pair for pair in brought if pair not in login.headers)
-        if token is None and not login.gives_session:
-            had = _credentials(merged_cookies(login.exposed_headers, dict.fromkeys(given)), None)
+        if not tokens and not login.gives_session:
+            gone = [(name, None) for name, _ in given]
+            had = _credentials(merged_cookies(login.exposed_headers, gone), None)
             if had and (await self._ask_in_login(login, had))[0] == user:
                 raise LoginNotHeld(ALREADY_HAD)
         return user
+
+    def can_answer(self, request: RequestExchange) -> bool:
+        return request.passage is None or Place.of(request.passage.scope) is Place.OUTSIDE
 
     async def _ask_in_login(self, login: LoginExchange, credentials: RawHeaders) -> tuple[object, RawHeaders]:
         try:

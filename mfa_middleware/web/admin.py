@@ -98,6 +98,11 @@ async def unlock(call: Call[schemas.Empty]) -> Response:
 
 
 OPERATIONS = (
+    # First: what stands below a user goes by the longest id that fits.
+    Operation(
+        "DELETE", "/users/{userId}/lockout", "End a user's lock",
+        admins_only(unlock), 204, schemas.Empty, None, "admin", _CHANGE,
+    ),
     Operation(
         "GET", "/users/{userId}/authenticators", "A user's live authenticators",
         admins_only(list_authenticators), 200, schemas.Empty, schemas.Authenticators, "admin", _READ,
@@ -117,9 +122,5 @@ OPERATIONS = (
     Operation(
         "DELETE", "/users/{userId}/authenticators/{id}", "Remove one of a user's authenticators",
         admins_only(unbind), 204, schemas.Empty, None, "admin", _CHANGE,
-    ),
-    Operation(
-        "DELETE", "/users/{userId}/lockout", "End a user's lock",
-        admins_only(unlock), 204, schemas.Empty, None, "admin", _CHANGE,
     ),
 )  # fmt: skip

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import version
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from mfa_middleware.dialects.native import problem, wants_html
-from mfa_middleware.errors import InvalidRequest, Misconfigured, NotFound, Refusal
+from mfa_middleware.errors import InvalidCode, InvalidRequest, Misconfigured, NotFound, Refusal
 from mfa_middleware.events import Refused, trace_id
 from mfa_middleware.web import admin, api, openapi
 from mfa_middleware.web.calls import Call, Desk, read_call
@@ -36,10 +36,12 @@ def make_app(desk: Desk) -> Starlette:
     for one in (*OPERATIONS, *site.pages.operations):
         by_path.setdefault(one.path, []).append(one)
     routes: list[BaseRoute] = [site.route(path, operations) for path, operations in by_path.items()]
-    return Starlette(
+    app = Starlette(
         routes=[Route("/openapi.json", site.openapi), *routes],
         exception_handlers={HTTPException: site.no_such_route},
     )
+    app.router.redirect_slashes = False  # its redirections are made from Host, and may be stored
+    return app
 
 
 class _Site:
@@ -67,7 +69,9 @@ class _Site:
         """``GET /openapi.json``."""
         mount = request.scope.get("root_path", "") or "/"
         whole = openapi.document(OPERATIONS, mount=mount, version=version("mfa-middleware"))
-        return Response(json.dumps(whole), headers={"cache-control": "no-store"}, media_type="application/json")
+        response = Response(json.dumps(whole), headers={"cache-control": "no-store"}, media_type="application/json")
+        response.raw_headers += self._origins.fields(request.scope)
+        return response
 
     async def no_such_route(self, request: Request, error: Exception) -> Response:
         """404 and 405 as problem documents."""
@@ -79,6 +83,7 @@ class _Site:
         response = RawResponse.of(problem(refusal, trace_id=trace, status=status))
         allow = (getattr(error, "headers", None) or {}).get("Allow")
         response.raw_headers += [(b"allow", allow.encode("latin-1"))] if allow else []
+        response.raw_headers += self._origins.fields(request.scope)
         return response
 
     def _preflight(self, request: Request, methods: list[str]) -> Response:
@@ -100,9 +105,14 @@ class _Site:
         return response
 
     async def _refused(self, request: Request, one: Operation, error: Refusal, trace: str) -> Response:
-        await self._desk.core.events.emit(Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason))
+        if not isinstance(error, InvalidCode):  # that one has its own event
+            refused = Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason)
+            await self._desk.core.events.emit(refused)
         if wants_html(request.scope):
-            return await self.pages.refused(self._bodiless(request, trace), one, error)
+            try:
+                return await self.pages.refused(self._bodiless(request, trace), one, error)
+            except Exception:
+                logger.exception("a page could not be made (a template of MFA_TEMPLATES?); trace %s", trace)
         status = one.invalid_code_status if error.code == "invalid_code" else None
         return RawResponse.of(problem(error, trace_id=trace, status=status))
 
@@ -110,6 +120,14 @@ class _Site:
         return Call(self._desk, request, Empty(), trace)
 
 
+class _UserIdConvertor(PathConvertor):
+    """A user's id in a path: it may contain slashes and line breaks."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("mfa_user_id", _UserIdConvertor())
+
+
 def _routable(path: str) -> str:
-    """A user's id may contain slashes, an authenticator's may not."""
-    return re.sub(r"{userId}", "{user_id:path}", path)
+    return path.replace("{userId}", "{user_id:mfa_user_id}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
@@ -210,7 +211,7 @@ async def _form(request: Request, data: bytes) -> Mapping[str, str]:
 
     try:
         form = await Request(request.scope, receive).form(max_files=0, max_fields=20)
-    except (MultiPartException, ValueError) as error:
+    except (MultiPartException, HTTPException, ValueError) as error:
         raise InvalidRequest("a form that does not parse", [("", "the form does not parse")]) from error
     pairs: Sequence[tuple[str, Any]] = form.multi_items()
     if len({name for name, _ in pairs}) < len(pairs):

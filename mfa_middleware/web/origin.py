@@ -69,4 +69,7 @@ class Origins:
 
 def _same_host(origin: str, headers: tuple[tuple[bytes, bytes], ...]) -> bool:
     # The host alone: behind a proxy that ends TLS the scheme that we see is not the browser's.
-    return urlsplit(origin).netloc == header(headers, b"host").strip().lower()
+    try:
+        return urlsplit(origin).netloc == header(headers, b"host").strip().lower()
+    except ValueError:
+        return False  # not even a URL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
 from pydantic.alias_generators import to_camel
 
 from mfa_middleware.management import Overview
@@ -80,7 +80,7 @@ class Confirm(Body):
 class Change(Body):
     """What to change of an authenticator."""
 
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
     label: Label | None = None
 
 

@@ -6,7 +6,7 @@ import re
 
 from starlette.requests import Request
 
-#: A path below the mount, in plain segments: it cannot name another host (``//``), leave the mount (``..``), or be a script.
+#: Below the mount, in plain segments: such a path names no other host (``//``) and never leaves the mount (``..``).
 _PLACE = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*)?")
 
 

@@ -17,10 +17,10 @@ import django
 import falcon
 import falcon.asgi
 import jwt
-import pytest
 from blacksheep import Application as BlackSheep
 from blacksheep import Request as BlackSheepRequest
 from blacksheep import json as blacksheep_json
+from blacksheep.server.routing import Router
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, JsonResponse as DjangoJson
@@ -406,7 +406,7 @@ def falcon_bearer(inside: Wrap | None = None) -> App:
 
 
 def blacksheep_bearer(inside: Wrap | None = None) -> App:
-    app = BlackSheep()
+    app = BlackSheep(router=Router())  # the default one is shared by all apps of a process
 
     @app.router.post("/login")
     async def login(request: BlackSheepRequest):
@@ -477,6 +477,8 @@ CASES = [
     Case("fastapi-bearer", fastapi_bearer, "json:/user", "bearer:sub", more=BEARER),
     Case("starlette-header", starlette_header, "header:X-User", "bearer:sub", more=BEARER),
     Case("starlette-form", starlette_form, *ASKS, cookie="session", body="form", naive_falls=BOTH),
+    Case("litestar-signed", litestar_signed, *ASKS, cookie="session"),
+    Case("litestar-server", litestar_server, *ASKS, cookie="session", naive_falls=BOTH),
     Case("litestar-server", litestar_server, "session:user_id", ASKS[1], cookie="session", naive_falls=BOTH),
     Case("quart-signed", quart_signed, *ASKS, cookie="session"),
     Case("django-signed", django_signed, *ASKS, cookie="sessionid"),
@@ -485,15 +487,4 @@ CASES = [
     Case("falcon-bearer", falcon_bearer, "jwt:/data/token#sub", "bearer:sub", more=BEARER),
     Case("blacksheep-bearer", blacksheep_bearer, *ASKS),
 ]
-# They belong into CASES; see the test in test_held_means_held_whoami that fails for them.
-LITESTAR_ASKED = [
-    Case("litestar-signed", litestar_signed, *ASKS, cookie="session"),
-    Case("litestar-server", litestar_server, *ASKS, cookie="session", naive_falls=BOTH),
-]
 WITH_COOKIE = [one for one in CASES if one.cookie]
-
-
-def but(cases: list[Case], reason: str, *names: str) -> list[Any]:
-    """The cases as parameters, of which some are known to fail."""
-    failing = pytest.mark.xfail(strict=True, reason=reason)
-    return [pytest.param(one, id=str(one), marks=failing if str(one) in names else ()) for one in cases]

@@ -155,7 +155,7 @@ class Client:
 
     def keep(self, answer: Answer) -> None:
         """Take over what a response gives."""
-        for name, value in set_cookies(answer.headers).items():
+        for name, value in set_cookies(answer.headers):
             if value is None:
                 self.cookies.pop(name, None)
             else:

@@ -340,7 +340,6 @@ async def test_a_factor_that_raises_at_a_binding_is_unavailable(make_mfa):
     await unfit(make_mfa, "raises")
 
 
-@pytest.mark.xfail(strict=True, reason="binding.py `_enrol`: what a factor made is not looked at")
 @pytest.mark.parametrize("way", [way for way in BROKEN if way != "raises"])
 async def test_a_factor_that_enrols_nonsense_is_unavailable(make_mfa, way):
     await unfit(make_mfa, way)

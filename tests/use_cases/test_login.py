@@ -64,12 +64,13 @@ async def test_factors_are_offered_in_the_order_of_the_setting(make_mfa, clock):
     assert [one.factor for one in (await login(mfa)).factors] == ["recovery_code", "word", "totp"]
 
 
-async def test_a_user_whose_factor_is_not_in_use_is_refused_and_not_let_in(make_mfa, clock):
+async def test_a_user_whose_factor_is_not_in_use_is_refused_and_not_let_in(make_mfa, settings, clock):
     word = Plugin(Word())
-    both = await make_mfa(word)
+    file = settings().database_url
+    both = await make_mfa(word, database_url=file)
     await both.import_secret("alice", ImportedSecret("word", "sesame"))
     await both.close()
-    mfa = await make_mfa(word, factors="totp, recovery_code")
+    mfa = await make_mfa(word, factors="totp, recovery_code", database_url=file)
     with pytest.raises(Misconfigured):
         await mfa.begin_login("alice", HELD)
 
@@ -88,7 +89,9 @@ async def test_a_login_whose_session_cannot_be_kept_is_refused(mfa, clock):
             await mfa.begin_login("alice", HeldLogin(200, (), b"", "/login", {"value": value}))
 
 
-@pytest.mark.parametrize("user_id", ["", "日本", "a" * 255, "../../x", "{alice}", "mfa:{x}:t:*", "a\nb", "%s%n", "'; --"])
+@pytest.mark.parametrize(
+    "user_id", ["", "日本", "a" * 255, "../../x", "{alice}", "mfa:{x}:t:*", "a\nb", "%s%n", "'; --"]
+)
 async def test_any_user_id_is_one_user_of_its_own(mfa, clock, user_id):
     other = await enrol(mfa, "alice")
     person = await enrol(mfa, user_id)

@@ -207,12 +207,13 @@ async def test_a_proof_is_asked_for_once_an_imported_secret_is_live(mfa, clock):
         await mfa.bind(Caller("alice"), "totp")
 
 
-async def test_the_rows_of_a_factor_that_is_not_in_use_are_still_to_be_seen_and_removed(make_mfa, clock):
+async def test_the_rows_of_a_factor_that_is_not_in_use_are_still_to_be_seen_and_removed(make_mfa, settings, clock):
     word = Plugin(Word())
-    both = await make_mfa(word)
+    file = settings().database_url
+    both = await make_mfa(word, database_url=file)
     row = await both.import_secret("alice", ImportedSecret("word", "sesame"))
     await both.close()
-    mfa = await make_mfa(word, factors="totp, recovery_code")
+    mfa = await make_mfa(word, factors="totp, recovery_code", database_url=file)
     assert [one.id for one in (await mfa.overview("alice")).authenticators] == [row.id]
     await mfa.unbind(ADMIN, row.id)
     assert not (await mfa.overview("alice")).authenticators

@@ -44,12 +44,12 @@ async def _logout(request: Request) -> Response:
     return RedirectResponse("/login", 303)
 
 
-def form_app(folder: Path, **settings: object) -> Starlette:
+def form_app(folder: Path, *plugins: object, **settings: object) -> Starlette:
     """The app, inside of whose session middleware ours stands."""
     database = f"sqlite:///{folder / 'mfa.sqlite3'}"
     middleware = [
         Middleware(SessionMiddleware, secret_key="the app's own secret"),
-        Middleware(MFAMiddleware, settings=Settings(database_url=database, **settings)),
+        Middleware(MFAMiddleware, settings=Settings(database_url=database, **settings), plugins=plugins),
     ]
     routes = [Route("/login", _login, methods=["GET", "POST"]), Route("/home", _home), Route("/logout", _logout)]
     return Starlette(routes=routes, middleware=middleware)

@@ -9,13 +9,17 @@ from contextlib import ExitStack
 import pytest
 import time_machine
 
-from mfa_middleware import ConfigurationError, Settings
+from mfa_middleware import ConfigurationError, Factor, Settings, hookimpl
+from mfa_middleware.errors import InvalidCode
+from mfa_middleware.factor import Answer, Enrolling, Enrolment, Prepared, State
+from mfa_middleware.models import Once
 from mfa_middleware.testing import VirtualAuthenticator
-from mfa_middleware.web.pages.looks import Looks
+from mfa_middleware.web.pages.looks import Looks, _luminance
 from tests.web.form_app import Browser, codes_of, form_app, form_of, heading, link, secret_of
 
 NOW = 1_800_000_000
 JSON = {"accept": "application/json"}
+EVIL = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 
 
 @pytest.fixture
@@ -29,9 +33,9 @@ def browse(tmp_path, clock):
     """A browser on the wrapped app with those settings."""
     server = ExitStack()  # one at a time: the embedded stores serve one process
 
-    def browse(**settings: object) -> Browser:
+    def browse(*plugins: object, **settings: object) -> Browser:
         server.close()
-        return server.enter_context(Browser(form_app(tmp_path, **settings)))
+        return server.enter_context(Browser(form_app(tmp_path, *plugins, **settings)))
 
     with server:
         yield browse
@@ -129,7 +133,7 @@ class TestLogin:
         clock.shift(301)
         expired = browser.get(path, headers={"cookie": f"mfa_token={cookie}"})
         assert expired.status_code == 401
-        assert heading(expired) == "Please log in again"
+        assert heading(expired) == "Start again"
         assert link(expired, "Log in") == "/login"
 
     def test_a_form_sent_twice_leads_back_to_the_login(self, browser, bound, clock):
@@ -359,7 +363,15 @@ class TestStepUp:
 
     @pytest.mark.parametrize(
         "evil",
-        ["https://evil.example", "//evil.example", "/\\evil.example", "/../admin", "javascript:alert(1)", "/a//b", "/%2e"],
+        [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/../admin",
+            "javascript:alert(1)",
+            "/a//b",
+            "/%2e",
+        ],
     )
     def test_the_way_back_never_leaves_the_mount(self, browser, stale, evil):
         begun = browser.post("/mfa/step-up", params={"next": evil})
@@ -378,9 +390,52 @@ class TestStepUp:
         assert link(expired, "Go back") == "/mfa/codes"
 
 
-class TestCrossOrigin:
-    EVIL = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+class Post:
+    """A factor that sends its codes."""
 
+    name, title, amr = "post", "Code by post", "otp"
+
+    async def enrol(self, enrolling: Enrolling) -> Enrolment:
+        return Enrolment(state={}, shown={})
+
+    async def challenge(self, state: State) -> Prepared:
+        return Prepared(shown={"sentTo": "a…@<host>"}, kept={"code": "4711"})
+
+    async def check(self, state: State, answer: Answer) -> Once:
+        if answer.code != (answer.kept or {"code": "0000"})["code"]:
+            raise InvalidCode("another code")
+        return Once(answer.code.encode())
+
+    @hookimpl
+    def mfa_register_factors(self, settings: Settings) -> list[Factor]:
+        return [self]
+
+
+class TestFactorThatSends:
+    def test_its_code_is_sent_by_a_button_and_then_asked_for(self, browse):
+        browser = browse(Post(), factors="post")
+        browser.log_in()
+        begun = browser.submit(browser.get("/mfa/"), "Set up: Code by post")
+        assert "<img" not in begun.text
+        assert browser.submit(begun, "Confirm", code="0000").headers["location"] == "/mfa/"
+        page = challenged(browser)
+        sent = browser.submit(page, "Send a code")
+        assert "A code was sent to a…@&lt;host&gt;." in sent.text
+        refused = browser.submit(sent, "Continue", code="0000")
+        assert refused.status_code == 401
+        assert browser.submit(refused, "Continue", code="4711").status_code == 302
+
+    def test_a_demanded_binding_without_recovery_codes_goes_on_to_the_login(self, browse):
+        browser = browse(Post(), factors="post", enrolment="required")
+        browser.log_in()
+        begun = browser.submit(browser.get("/mfa/enrol"), "Set up: Code by post")
+        confirmed = browser.submit(begun, "Confirm", code="0000")
+        page = browser.get(confirmed.headers["location"])
+        assert "recovery codes" not in page.text
+        assert browser.submit(page, "Continue").status_code == 302
+
+
+class TestCrossOrigin:
     def test_every_post_is_refused_that_a_page_of_another_origin_sends(self, browser):
         browser.log_in()
         bind(browser)
@@ -389,13 +444,13 @@ class TestCrossOrigin:
         for path, data in (
             ("/mfa/enrol", {"factor": "totp"}),
             (f"/mfa/enrol/{row}/confirm", {"code": "000000"}),
-            (f"/mfa/edit/{row}", {"enabled": "false"}),
+            (f"/mfa/edit/{row}", {"enabled": "no"}),
             (f"/mfa/edit/{row}/remove", {}),
             ("/mfa/authenticators", {"factor": "totp"}),
             ("/mfa/recovery-codes", {}),
             ("/mfa/step-up", {}),
         ):
-            refused = browser.post(path, data=data, headers=self.EVIL)
+            refused = browser.post(path, data=data, headers=EVIL)
             assert refused.status_code == 403, path
             assert heading(refused) == "Nothing was changed"
         assert browser.get("/mfa/authenticators", headers=JSON).json() == before
@@ -441,18 +496,31 @@ class TestLooks:
         versions = {Looks(Settings(brand_color=color))._version for color in ("", "#ffcc00", "#001122")}
         assert len(versions) == 3
 
+    @pytest.mark.parametrize("color", ["#ffffff", "#000000", "#777777", "#1f5fbf", "#e91e63"])
+    def test_text_on_the_accent_colour_can_be_read(self, color):
+        """WCAG 2.2, 1.4.3: a contrast of 4.5 at least."""
+        text = Looks(Settings(brand_color=color))._environment.globals["on_accent"]
+        light, dark = sorted((_luminance(color), _luminance(str(text))), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
     @pytest.mark.parametrize("name", ["secrets.css", "..%2fbase.html", "base.html"])
     def test_no_other_file_is_served(self, browser, name):
         assert browser.get(f"/mfa/static/{name}").status_code == 404
+
+    def test_the_mount_without_its_slash_leads_to_the_overview(self, browser):
+        browser.log_in()
+        page = browser.get("/mfa", follow_redirects=True)
+        assert heading(page) == "Second factors"
 
     def test_name_and_logo_of_the_brand(self, browse):
         page = browse(brand_name="Acme & Sons", brand_logo="https://cdn.example/logo.svg").get("/mfa/")
         assert '<img src="https://cdn.example/logo.svg" alt="Acme &amp; Sons"' in page.text
         assert "img-src 'self' data: https://cdn.example;" in page.headers["content-security-policy"]
 
-    def test_a_logo_cannot_widen_the_policy(self):
+    @pytest.mark.parametrize("logo", ["https://cdn.example; script-src */logo.svg", "//cdn.example/a", "javascript:1"])
+    def test_a_logo_cannot_widen_the_policy(self, logo):
         with pytest.raises(ConfigurationError, match="MFA_BRAND_LOGO"):
-            Settings(brand_logo="https://cdn.example; script-src */logo.svg")
+            Settings(brand_logo=logo)
 
     def test_a_template_in_the_folder_takes_the_place_of_ours_and_may_extend_it(self, browse, tmp_path):
         folder = tmp_path / "templates"
@@ -463,6 +531,12 @@ class TestLooks:
         page = browse(templates=str(folder)).get("/mfa/")
         assert "Call us." in page.text
         assert link(page, "Log in") == "/login"
+
+    def test_a_template_that_fails_gives_a_problem_document(self, browse, tmp_path):
+        tmp_path.joinpath("refused.html").write_text("{{ nowhere }}")
+        answer = browse(templates=str(tmp_path)).get("/mfa/")
+        assert answer.status_code == 401
+        assert answer.json()["code"] == "not_signed_in"
 
     def test_a_folder_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(ConfigurationError, match="MFA_TEMPLATES"):

@@ -79,6 +79,7 @@ class Statements:
         self.hold_authenticators = self._compile(_hold_authenticators())
         self.expire = self._compile(_expire())
         self.put = self._compile(_put(insert))
+        self.put_spent = self._compile(_put_spent(insert))
         self.remove = self._compile(_remove())
         self.remove_spent = self._compile(delete(spent).where(spent.c.authenticator_id == _id))
         self.block = self._compile(_block(insert))
@@ -215,6 +216,11 @@ def _put(insert: Insert) -> ClauseElement:
         set_={column.name: made.excluded[column.name] for column in authenticator.c if column.name != "id"},
         where=authenticator.c.user_id == made.excluded.user_id,
     ).returning(authenticator.c.id)
+
+
+def _put_spent(insert: Insert) -> ClauseElement:
+    proof: BindParameter[bytes] = bindparam("proof", type_=LargeBinary())
+    return insert(spent).values(authenticator_id=_id, proof=proof, spent_at=_at).on_conflict_do_nothing()
 
 
 def _remove() -> ClauseElement:

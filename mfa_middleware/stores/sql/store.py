@@ -117,6 +117,8 @@ class SQLStore(ABC):
         for one in changes.put:
             if one.user_id != user_id or not (yield self._sql.put, _values(one)):
                 raise ValueError("an authenticator of another user was put")
+        for row, digest in changes.spend:
+            yield self._sql.put_spent, {"id": row, "proof": digest, "at": time.time()}
         if changes.forgive:
             yield self._sql.forgive, {"user_id": user_id}
 

@@ -20,7 +20,7 @@ from mfa_middleware.web.operations import Handler, Operation
 from mfa_middleware.web.pages.binding import BindingPages
 from mfa_middleware.web.pages.challenge import ChallengePages, step_up
 from mfa_middleware.web.pages.looks import Looks, see_other
-from mfa_middleware.web.pages.manage import ManagementPages
+from mfa_middleware.web.pages.manage import Edit, ManagementPages
 from mfa_middleware.web.pages.refusals import refusal_page
 from mfa_middleware.web.way_back import way_back
 
@@ -48,7 +48,7 @@ class Pages:
             _page("POST", "/enrol", binding.begin_enrolment, schemas.Bind),
             _page("POST", "/enrol/{id}/confirm", binding.confirm_enrolment, schemas.Confirm),
             _page("GET", "/edit/{id}", manage.edit),
-            _page("POST", "/edit/{id}", manage.change, schemas.Change),
+            _page("POST", "/edit/{id}", manage.change, Edit),
             _page("POST", "/edit/{id}/remove", manage.remove),
             _page("GET", "/codes", manage.codes),
             _page("GET", "/static/{name}", looks.static),
@@ -92,7 +92,9 @@ class Pages:
                 return None
 
     def no_such_page(self, call: Call[Any], error: Refusal, status: int) -> Response:
-        """404 and 405. A GET of what only takes a POST is a form's address, typed or loaded again."""
+        """404 and 405. A GET of what only takes a POST is a form's address, loaded again."""
+        if call.request.url.path == call.mount:
+            return see_other(call, "/")
         if status == 405:
             return see_other(call, "/challenge" if call.cookie_token else "/")
         return refusal_page(self._looks, call, error)

@@ -1,4 +1,7 @@
-"""The pages that bind a factor: choose, scan, confirm, keep the recovery codes. For who is signed in, and for who must bind first."""
+"""The pages that bind a factor: choose, scan, confirm, keep the recovery codes.
+
+For somebody who is signed in, and for somebody who must bind a factor before the login is released.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,8 @@ class BindingPages:
         if token.purpose is not Purpose.ENROLMENT:
             return see_other(call, "/challenge")
         if confirmed:
-            return self._looks.page(call, "codes.html", enrolling=True, codes=(), first=True)
+            has_codes = call.core.backup is not None
+            return self._looks.page(call, "codes.html", enrolling=True, codes=(), has_codes=has_codes)
         return self._looks.page(
             call, "enrol.html", factors=bindable(call.core), back=self._looks.login_path(call), error=None
         )
@@ -68,38 +72,43 @@ class BindingPages:
     async def refresh(self, call: Call[schemas.Empty]) -> Response:
         """``POST /authenticators/{id}/refresh``."""
         row = call.request.path_params["id"]
-        return self._begun(call, await binding.refresh(call.core, await call.caller(), row, call.trace))
+        return self._tell(call, await binding.refresh(call.core, await call.caller(), row, call.trace))
 
     async def again(self, call: Call[Any], error: Refusal) -> Response:
         """After a code that was refused: ask for it again. The secret has been told, and is not told twice."""
-        return self._ask(call, call.request.path_params["id"], _UNPROCESSABLE, error=error)
+        factor = call.request.query_params.get("factor", "")
+        return self._ask(call, call.request.path_params["id"], _UNPROCESSABLE, factor, error=error)
 
     async def _begin(self, call: Call[schemas.Bind], caller: Caller) -> Response:
-        return self._begun(
-            call, await binding.bind(call.core, caller, call.body.factor, call.body.label, call.trace), caller
-        )
+        begun = await binding.bind(call.core, caller, call.body.factor, call.body.label, call.trace)
+        return self._tell(call, begun)
 
-    def _begun(self, call: Call[Any], begun: Binding, caller: Caller | None = None) -> Response:
-        enrolling = caller is not None and caller.enrolment is not None
-        keyboard = inputmode(call.core, begun.factor)
-        return self._ask(call, begun.id, 200, shown=begun.shown, enrolling=enrolling, inputmode=keyboard)
+    def _tell(self, call: Call[Any], begun: Binding) -> Response:
+        """The secret, this once."""
+        return self._ask(call, begun.id, 201, begun.factor, shown=begun.shown)
 
-    def _ask(self, call: Call[Any], row: str, status: int, **values: object) -> Response:
-        known = {"shown": {}, "enrolling": _is_enrolment(call), "inputmode": "numeric", "error": None}
+    def _ask(self, call: Call[Any], row: str, status: int, factor: str, **values: object) -> Response:
+        known: dict[str, object] = {
+            "shown": {},
+            "error": None,
+            "factor": factor,
+            "enrolling": _is_enrolment(call),
+            "inputmode": inputmode(call.core, factor) if factor in call.core.factors else "text",
+        }
         return self._looks.page(call, "bind.html", status, id=row, **{**known, **values})
 
     async def _confirm(self, call: Call[schemas.Confirm], caller: Caller) -> Response:
         row = call.request.path_params["id"]
         confirmed = await binding.confirm(call.core, caller, row, call.body.code, call.trace)
-        if caller.enrolment is not None:
-            return self._codes(call, confirmed.recovery_codes, enrolling=True)
-        codes = confirmed.recovery_codes
-        response = self._codes(call, codes, enrolling=False) if codes else see_other(call, "/")
+        codes, enrolling = confirmed.recovery_codes, caller.enrolment is not None
+        if not codes:
+            response = see_other(call, "/enrol" if enrolling else "/")
+        else:
+            response = self._looks.page(call, "codes.html", codes=codes, enrolling=enrolling, first=True)
+        if enrolling:
+            return response
         response.raw_headers.append(assurance_cookie(call, Proven(confirmed.assurance)))
         return response
-
-    def _codes(self, call: Call[Any], codes: tuple[str, ...], *, enrolling: bool) -> Response:
-        return self._looks.page(call, "codes.html", codes=codes, enrolling=enrolling, first=True)
 
 
 def _is_enrolment(call: Call[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from starlette.responses import Response
 
@@ -16,6 +16,13 @@ from mfa_middleware.web.pages.binding import bindable
 from mfa_middleware.web.pages.looks import Looks, see_other
 
 _UNPROCESSABLE = 422
+
+
+class Edit(schemas.Body):
+    """A form on the page of one authenticator."""
+
+    label: schemas.Label | None = None
+    enabled: Literal["yes", "no"] | None = None
 
 
 class ManagementPages:
@@ -32,6 +39,7 @@ class ManagementPages:
             call,
             "overview.html",
             name=caller.name,
+            required=call.core.settings.enrolment == "required",
             authenticators=[schemas.AuthenticatorShape.of(one) for one in found.authenticators],
             titles=_titles(call.core),
             factors=bindable(call.core),
@@ -48,11 +56,12 @@ class ManagementPages:
         """After a change that was refused."""
         return await self._edit_page(call, error, _UNPROCESSABLE)
 
-    async def change(self, call: Call[schemas.Change]) -> Response:
+    async def change(self, call: Call[Edit]) -> Response:
         """``POST /edit/{id}``: rename, disable or enable."""
         caller = await call.caller()
-        row, body = call.request.path_params["id"], call.body
-        await management.change(call.core, caller, row, enabled=body.enabled, label=body.label, trace=call.trace)
+        row, label = call.request.path_params["id"], call.body.label
+        enabled = None if call.body.enabled is None else call.body.enabled == "yes"
+        await management.change(call.core, caller, row, enabled=enabled, label=label, trace=call.trace)
         return see_other(call, "/")
 
     async def remove(self, call: Call[schemas.Empty]) -> Response:
@@ -86,6 +95,7 @@ class ManagementPages:
             status,
             one=schemas.AuthenticatorShape.of(row),
             titles=_titles(call.core),
+            required=call.core.settings.enrolment == "required",
             last=len(found.authenticators) == 1,
             in_use=row.factor in call.core.factors,
             proven=await has_proven(call.core, caller),

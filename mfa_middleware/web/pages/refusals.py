@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -22,14 +23,22 @@ from mfa_middleware.web.pages.looks import Looks
 from mfa_middleware.web.way_back import way_back
 
 _MINUTE, _HOUR = 60, 3600
+_WORDS: Mapping[type[Refusal], tuple[str, str]] = {
+    TokenInvalid: ("Start again", "This has expired, or it was finished already."),
+    NotSignedIn: ("You are not signed in", "Sign in to see your second factors."),
+    TooManyAttempts: ("Too many attempts", "Nothing is accepted for now."),
+    Unavailable: ("Not available right now", "Nothing was changed."),
+    CrossOrigin: ("Nothing was changed", "This request was sent by a page of another site."),
+    NotFound: ("There is nothing here", "It was removed or finished already, or it has expired."),
+}
 
 
 def refusal_page(looks: Looks, call: Call[Any], error: Refusal) -> Response:
     """That page. Never a dead end."""
-    title, text = _words(error)
+    heading, text = _words(error)
     href, link = _link(looks, call, error)
     response = looks.page(
-        call, "refused.html", STATUS[type(error)], heading=title, text=text, href=href, link=link, trace=call.trace
+        call, "refused.html", STATUS[type(error)], heading=heading, text=text, href=href, link=link, trace=call.trace
     )
     if isinstance(error, TooManyAttempts | Unavailable):
         response.headers["retry-after"] = str(error.retry_after)
@@ -37,25 +46,14 @@ def refusal_page(looks: Looks, call: Call[Any], error: Refusal) -> Response:
 
 
 def _words(error: Refusal) -> tuple[str, str]:
-    match error:
-        case TokenInvalid() if str(error) != TokenInvalid.message:
-            return "Please log in again", str(error)
-        case TokenInvalid():
-            return "Please log in again", "This login has expired, or it was finished already."
-        case NotSignedIn():
-            return "You are not signed in", "Sign in to see your second factors."
-        case TooManyAttempts():
-            return "Too many attempts", f"Nothing is accepted for now. Try again in {in_words(error.retry_after)}."
-        case Unavailable():
-            return "Not available right now", f"Nothing was changed. Try again in {in_words(error.retry_after)}."
-        case CrossOrigin():
-            return "Nothing was changed", "This request was sent by a page of another site."
-        case NotFound():
-            return "There is nothing here", "It was removed or finished already, or it has expired."
-        case InvalidRequest(errors=[(_, detail), *_]):
-            return "That did not work", f"{str(error).rstrip('.')}: {detail}."
-        case _:
-            return "That did not work", str(error)
+    heading, text = _WORDS.get(type(error), ("That did not work", str(error)))
+    if isinstance(error, TooManyAttempts | Unavailable):
+        text += f" Try again in {in_words(error.retry_after)}."
+    elif isinstance(error, InvalidRequest) and error.errors:
+        text = "; ".join(f"{name}: {detail}" for name, detail in error.errors)
+    elif str(error) != error.message:  # it has words of its own
+        text = str(error)
+    return heading, text
 
 
 def _link(looks: Looks, call: Call[Any], error: Refusal) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""Programs to read, each with a test in ``tests/examples``."""

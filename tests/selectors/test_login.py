@@ -1,0 +1,141 @@
+"""Whose login a response is: each selector of MFA_LOGIN_USER, and all together. A doubt is never nobody."""
+
+from __future__ import annotations
+
+import gzip
+
+import jwt
+import pytest
+
+from mfa_middleware import ConfigurationError, LoginNotHeld, Settings, mark_login
+from mfa_middleware.selectors import parse_selectors
+from mfa_middleware.sessions import SessionBefore
+from tests.selectors.exchanges import login_exchange, login_user
+
+KEY = "k" * 32
+
+
+async def test_json_reads_the_body():
+    assert await login_user("json:/user/id", login_exchange({"user": {"id": 7}})) == "7"
+    assert await login_user("json:", login_exchange("alice")) == "alice"
+    assert await login_user("json:/0/id", login_exchange([{"id": "alice"}])) == "alice"
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"user": None}, {"user": ""}, [], None, "x", b"", b"<html>", b"user=alice"], ids=repr
+)
+async def test_where_no_user_stands_nobody_logs_in(body):
+    assert await login_user("json:/user", login_exchange(body)) is None
+
+
+@pytest.mark.parametrize("user", [True, 1.5, ["alice"], {"id": 1}, "a" * 256, "a\0"], ids=str)
+async def test_a_user_that_is_none_is_a_doubt(user):
+    with pytest.raises(LoginNotHeld):
+        await login_user("json:/user", login_exchange({"user": user}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"user": "alice", "echo": ' + b"[" * 5000 + b"]" * 5000 + b"}", id="nested deeply"),
+        pytest.param(b'{"user": "alice", "echo": ' + b"9" * 5000 + b"}", id="a number of many digits"),
+        pytest.param(b'{"user": "alice", "echo": "\xff"}', id="a byte that is no UTF-8"),
+    ],
+)
+async def test_json_that_we_cannot_read_is_a_doubt_and_not_nobody(body):
+    """What the app echoes is the attacker's choice, and must not hide who was signed in."""
+    with pytest.raises(LoginNotHeld):
+        await login_user("json:/user", login_exchange(body, {"content-type": "application/json"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+async def test_json_is_read_in_any_unicode_encoding(encoding):
+    assert await login_user("json:/user", login_exchange('{"user": "alice"}'.encode(encoding))) == "alice"
+
+
+async def test_a_packed_body_is_read_and_one_that_hides_is_a_doubt():
+    packed = gzip.compress(b'{"user": "alice"}')
+    assert await login_user("json:/user", login_exchange(packed, {"content-encoding": "gzip"})) == "alice"
+    for coding in ("br", "gzip, gzip", "x"):
+        with pytest.raises(LoginNotHeld):
+            await login_user("json:/user", login_exchange(packed, {"content-encoding": coding}))
+
+
+async def test_jwt_reads_a_claim_of_the_token_in_the_body():
+    token = jwt.encode({"sub": "alice", "exp": 1}, KEY)  # expired or not: the app has just made it
+    assert await login_user("jwt:/access_token#sub", login_exchange({"access_token": token})) == "alice"
+    assert await login_user("jwt:/access_token#email", login_exchange({"access_token": token})) is None
+    assert await login_user("jwt:/access_token#sub", login_exchange({"error": "wrong"})) is None
+
+
+@pytest.mark.parametrize("token", ["opaque", "a.b.c", 5, ["x"], {"x": 1}, "e30.e30"], ids=str)
+async def test_where_a_jwt_should_stand_anything_else_is_a_doubt(token):
+    with pytest.raises(LoginNotHeld):
+        await login_user("jwt:/access_token#sub", login_exchange({"access_token": token}))
+
+
+async def test_header_reads_a_field_and_two_users_are_a_doubt():
+    assert await login_user("header:X-User", login_exchange(b"", {"x-USER": " alice "}, declared=False)) == "alice"
+    assert await login_user("header:X-User", login_exchange(b"")) is None
+    exchange = login_exchange(b"")
+    exchange.headers = ((b"x-user", b"alice"), (b"X-User", b"bob"))
+    with pytest.raises(LoginNotHeld):
+        await login_user("header:X-User", exchange)
+
+
+async def test_mark_is_the_app_s_word():
+    exchange = login_exchange({"user": "bob"})
+    mark_login(exchange.scope, 7)
+    assert await login_user("mark", exchange) == "7"
+
+
+async def test_a_mark_of_nobody_is_no_login_whatever_else_it_looks_like():
+    exchange = login_exchange({"user": "bob"})
+    mark_login(exchange.scope, None)
+    assert await login_user("mark, json:/user", exchange) is None
+
+
+def test_a_mark_without_a_middleware_or_too_late_raises():
+    with pytest.raises(LoginNotHeld, match="mark_login"):
+        mark_login({"type": "http"}, "alice")
+    exchange = login_exchange()
+    exchange.passage.started = True
+    with pytest.raises(LoginNotHeld, match="already started"):
+        mark_login(exchange.scope, "alice")
+    mark_login(exchange.scope, None)
+
+
+@pytest.mark.parametrize(("before", "now", "user"), [({}, {"u": 1}, "1"), ({"u": 1}, {"u": 2}, "2"), ({"u": 1}, {"u": 1}, None), ({"u": "1"}, {"u": 1}, None),
+                                                     ({"u": 1}, {}, None), ({"a": 1}, {"a": 2}, None)])  # fmt: skip
+async def test_session_is_a_login_when_it_changes(before, now, user):
+    exchange = login_exchange(session=dict(before), declared=False)
+    exchange.session_before = SessionBefore(exchange.scope)
+    exchange.scope["session"].clear()
+    exchange.scope["session"].update(now)
+    assert await login_user("session:u", exchange) == user
+
+
+async def test_selectors_that_answer_must_agree():
+    body = {"user": 7, "id": "7", "other": "bob", "nobody": None}
+    assert await login_user("json:/user, json:/id, json:/nobody", login_exchange(body)) == "7"
+    with pytest.raises(LoginNotHeld):
+        await login_user("json:/user, json:/other", login_exchange(body))
+
+
+async def test_off_the_declared_paths_a_body_is_not_read():
+    assert await login_user("json:/user", login_exchange({"user": "alice"}, declared=False)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["magic", "json:user", "jwt:/x", "jwt:x#sub", "header:", "header:X User", "session:", "session", "mark:x", "user", "bearer:sub",
+             "whoami:me", "whoami:", ":", "json :/x"]
+)  # fmt: skip
+def test_what_is_no_selector_of_a_login_stops_start_up_and_is_named(text):
+    with pytest.raises(ConfigurationError, match="MFA_LOGIN_USER"):
+        parse_selectors("MFA_LOGIN_USER", text, Settings())
+
+
+@pytest.mark.parametrize("text", ["json:/x", "jwt:/x#sub", "mark", "user:a-b", "bearer:", "bearer:sub", "header:é"])
+def test_what_is_no_selector_of_a_request_stops_start_up_and_is_named(text):
+    with pytest.raises(ConfigurationError, match="MFA_REQUEST_USER"):
+        parse_selectors("MFA_REQUEST_USER", text, Settings())

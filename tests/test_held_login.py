@@ -1,0 +1,289 @@
+"""The held login: captured whole, kept as it was, released byte for byte but for what its new place demands."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfa_middleware import LoginNotHeld
+from mfa_middleware.held_login import Capture, HeldLogin, bearer_tokens, decoded_body, json_body
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+HEADERS = st.lists(st.tuples(st.binary(), st.binary())).map(tuple)
+
+
+def released(*headers, body=b"", status=200, path="/login", accept_encoding=""):
+    status, fields, body = HeldLogin(status, tuple(headers), body, path).release(accept_encoding=accept_encoding)
+    return status, list(fields), body
+
+
+def fields(*headers, **more):
+    """The app's own fields of the released login."""
+    ours = [(b"content-length", str(len(more.get("body", b""))).encode()), (b"cache-control", b"no-store")]
+    found = released(*headers, **more)[1]
+    assert found[-2:] == ours
+    return found[:-2]
+
+
+# ------------------------------------------------------------------------------------------------------------- at rest
+
+
+@given(st.integers(100, 599), HEADERS, st.binary(), st.text(), st.none() | st.dictionaries(st.text(), JSON))
+def test_what_is_decoded_is_what_was_encoded(status, headers, body, path, session):
+    login = HeldLogin(status, headers, body, path, session)
+    assert HeldLogin.decode(login.encode()) == login
+
+
+def test_nothing_of_it_is_in_its_repr():
+    login = HeldLogin(200, ((b"set-cookie", b"CANARY"),), b"CANARY", "/login", {"user": "CANARY"})
+    assert "CANARY" not in repr(login)
+
+
+# ---------------------------------------------------------------------------------------------------------- released
+
+
+def test_fields_are_equal_bytes_in_the_same_order():
+    given_fields = [
+        (b"Set-Cookie", b"a=1; Path=/"), (b"X-Mixed-Case", b"caf\xe9 \xff"), (b"set-cookie", b"b=2; PATH=/app; HttpOnly"),
+        (b"SET-COOKIE", b"a=3; path = /"), (b"x-empty", b""), (b"Vary", b"Cookie"), (b"vary", b"Accept"),
+    ]  # fmt: skip
+    assert fields(*given_fields) == given_fields
+
+
+def test_hop_by_hop_fields_and_what_connection_names_are_dropped_and_the_length_is_right():
+    given_fields = [
+        (name, b"x")
+        for name in (b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"upgrade", b"Proxy-Connection")
+    ]
+    given_fields += [
+        (b"Connection", b"close, X-Internal"),
+        (b"x-internal", b"1"),
+        (b"Content-Length", b"999"),
+        (b"x-kept", b"1"),
+    ]
+    assert fields(*given_fields, body=b"1234") == [(b"x-kept", b"1")]
+
+
+def test_the_app_s_cors_fields_are_dropped():
+    assert fields((b"Access-Control-Allow-Origin", b"*"), (b"access-control-max-age", b"1")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        ("/login", "/"),
+        ("/", "/"),
+        ("/a/login", "/a"),
+        ("/a/b/", "/a/b"),
+        ("/caf%C3%A9/login", "/caf%C3%A9"),
+        ("/caf\xe9/login", "/caf%C3%A9"),
+    ],
+)
+@pytest.mark.parametrize("attributes", ["", "; HttpOnly", "; Path=", "; Path=relative", "; xPath=/"])
+def test_a_cookie_without_a_path_gets_the_default_path_of_the_login_s_url(path, default, attributes):
+    cookie = f"id=1{attributes}".encode()
+    assert fields((b"set-cookie", cookie), path=path) == [
+        (b"set-cookie", cookie + b"; Path=" + default.encode("latin-1"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/日本/login", "/a\r\nSet-Cookie: b=1/login", "/a;Domain=example.com/login", "/a\0/login"],
+    ids=["not latin-1", "a line break", "an attribute", "NUL"],
+)  # fmt: skip
+def test_whatever_path_a_server_tells_no_field_is_broken_by_it(path):
+    (_, value), *_ = fields((b"set-cookie", b"id=1"), path=path)
+    assert not {b"\r", b"\n", b"\0"} & {bytes([byte]) for byte in value}
+    assert value.count(b";") == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "absolute"),
+    [
+        ("/home", "/home"), ("home", "/app/home"), ("./home", "/app/home"), ("../home", "/home"),
+        ("?next=1", "/app/login?next=1"), ("#top", "/app/login#top"), ("", "/app/login"), ("https://sso.example/x", "https://sso.example/x"),
+        ("//cdn.example/x", "//cdn.example/x"), ("caf\xe9", "/app/caf\xe9"), ("app:open", "app:open"), ("a/b?c=d#e", "/app/a/b?c=d#e"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", [b"location", b"Content-Location"])
+def test_locations_are_absolute_against_the_login_s_url(name, location, absolute):
+    assert fields((name, location.encode("latin-1")), path="/app/login") == [(name, absolute.encode("latin-1"))]
+
+
+def test_a_location_above_the_root_is_at_the_root():
+    assert fields((b"location", b"../../../home"), path="/app/login") == [(b"location", b"/home")]
+
+
+@pytest.mark.parametrize("path", ["//login", "//evil.example/login"])
+def test_a_location_stays_on_this_host_whatever_the_spelling_of_the_login_s_path(path):
+    """CVE-2023-49438: an open redirect by two slashes."""
+    ((_, location),) = fields((b"location", b"home"), path=path)
+    assert not location.startswith(b"//")
+
+
+@pytest.mark.parametrize("location", [b"http://[", b"http://[x]/"])
+def test_a_location_that_is_no_url_is_released_as_it_is(location):
+    assert fields((b"location", location)) == [(b"location", location)]
+
+
+@pytest.mark.parametrize(
+    ("given_status", "status"), [(200, 200), (201, 201), (302, 302), (303, 303), (307, 303), (308, 303), (400, 400)]
+)
+def test_a_redirect_does_not_post_the_code_on(given_status, status):
+    assert released(status=given_status)[0] == status
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_has_no_length(status):
+    assert released((b"content-length", b"5"), status=status)[1] == [(b"cache-control", b"no-store")]
+
+
+# -------------------------------------------------------------------------------------------------------------- codings
+
+
+CODINGS = {b"gzip": gzip.compress, b"x-gzip": gzip.compress, b"deflate": zlib.compress, b" GZip ": gzip.compress}
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_coding_that_is_not_accepted_is_decoded(coding):
+    _, found, body = released((b"Content-Encoding", coding), body=CODINGS[coding](b"hello" * 100), accept_encoding="br")
+    assert body == b"hello" * 100
+    assert found == [(b"content-length", b"500"), (b"cache-control", b"no-store")]
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "br, gzip;q=0.5", "GZIP"])
+def test_a_coding_that_is_accepted_stays(accepted):
+    packed = gzip.compress(b"hello")
+    _, found, body = released((b"content-encoding", b"gzip"), body=packed, accept_encoding=accepted)
+    assert (found[0], body) == ((b"content-encoding", b"gzip"), packed)
+
+
+@pytest.mark.parametrize("accepted", ["gzip;q=0", "br, gzip; q=0.0"])
+def test_a_coding_of_weight_zero_is_not_accepted(accepted):
+    assert (
+        released((b"content-encoding", b"gzip"), body=gzip.compress(b"hello"), accept_encoding=accepted)[2] == b"hello"
+    )
+
+
+@pytest.mark.parametrize("coding", [b"br", b"zstd", b"gzip, gzip", b"nonsense"])
+def test_a_coding_that_we_cannot_read_stays(coding):
+    assert released((b"content-encoding", coding), body=b"packed")[2] == b"packed"
+
+
+@pytest.mark.parametrize("body", [b"", b"junk", gzip.compress(b"hello" * 100)[:-12]])
+def test_a_body_that_does_not_decode_stays_as_it_is(body):
+    assert released((b"content-encoding", b"gzip"), body=body)[2] == body
+
+
+def test_a_body_of_two_gzip_members_is_whole():
+    assert (
+        released((b"content-encoding", b"gzip"), body=gzip.compress(b"one ") + gzip.compress(b"two"))[2] == b"one two"
+    )
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = gzip.compress(b"\0" * (65 * 1024 * 1024), 1)
+    assert decoded_body(((b"content-encoding", b"gzip"),), bomb) is None
+
+
+def test_a_body_hidden_by_a_coding_is_a_doubt_and_not_held():
+    with pytest.raises(LoginNotHeld):
+        json_body(((b"content-encoding", b"br"),), b"x")
+
+
+def test_bearer_tokens_are_found_at_any_depth():
+    document = {"data": [{"token": "one"}, {"deep": {"access_token": "two", "token": 3}}], "access_token": ""}
+    assert bearer_tokens(document) == ["one", "two"]
+    nested: object = {"token": "deep"}
+    for _ in range(500):
+        nested = [nested]
+    assert bearer_tokens(nested) == []
+
+
+@given(HEADERS, st.binary(), st.text(max_size=20), st.integers(200, 599))
+def test_whatever_was_held_is_released(headers, body, accept_encoding, status):
+    captured = [(name, value) for name, value in headers if name.lower() not in (b"location", b"content-location")]
+    released(*captured, body=body, status=status, accept_encoding=accept_encoding)
+
+
+# ------------------------------------------------------------------------------------------------------------- capture
+
+
+def start(*headers, status=200, **more):
+    return {"type": "http.response.start", "status": status, "headers": headers, **more}
+
+
+def part(body, more_body=False):
+    return {"type": "http.response.body", "body": body, "more_body": more_body}
+
+
+@given(st.lists(st.binary(), min_size=1))
+def test_any_split_of_the_body_is_one_body(parts):
+    capture = Capture(10_000)
+    capture.add(start())
+    for body in parts[:-1]:
+        capture.add(part(body, more_body=True))
+        assert not capture.complete
+    capture.add(part(parts[-1]))
+    assert capture.complete
+    assert capture.body == b"".join(parts)
+
+
+def test_a_body_at_the_limit_is_held_and_one_byte_more_is_not():
+    capture = Capture(4)
+    capture.add(start())
+    capture.add(part(b"1234", more_body=True))
+    with pytest.raises(LoginNotHeld):
+        capture.add(part(b"5", more_body=True))
+    assert capture.body == b""
+    assert capture.messages == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+        "http.response.trailers",
+        "http.response.push",
+        "http.response.debug",
+        "x",
+    ],
+)
+def test_a_message_that_cannot_be_kept_refuses(kind):
+    capture = Capture(100)
+    capture.add(start())
+    with pytest.raises(LoginNotHeld, match="protected"):
+        capture.add({"type": kind})
+
+
+def test_trailers_that_are_announced_refuse():
+    with pytest.raises(LoginNotHeld):
+        Capture(100).add(start(trailers=True))
+
+
+@pytest.mark.parametrize("byte", [b"\r", b"\n", b"\0", b"\r\nSet-Cookie: a=b"], ids=["CR", "LF", "NUL", "a field"])
+def test_a_field_that_would_split_the_response_refuses(byte):
+    for pair in ((b"x-name" + byte, b"1"), (b"x-name", b"1" + byte)):
+        with pytest.raises(LoginNotHeld):
+            Capture(100).add(start(pair))
+
+
+def test_fields_may_come_as_any_bytes_and_any_iterable():
+    capture = Capture(100)
+    capture.add({"type": "http.response.start", "status": 200, "headers": iter([[bytearray(b"a"), memoryview(b"b")]])})
+    assert capture.headers == ((b"a", b"b"),)
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_json_or_none(body):
+    json_body((), body)

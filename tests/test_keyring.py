@@ -1,0 +1,168 @@
+"""Keys: what is sealed opens in its place alone, under any key on the ring; weak ones stop start-up."""
+
+from __future__ import annotations
+
+import base64
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfa_middleware import ConfigurationError, Misconfigured, Settings
+from mfa_middleware.keyring import Keyring, fingerprint, new_key, parse_keys, token_digest, user_tag
+from mfa_middleware.keys import find_keys
+
+OLD, NEW = new_key(), new_key()
+RING = Keyring(parse_keys(OLD))
+SECRET = b"s" * 32
+
+
+@given(st.binary(), st.text())
+def test_what_is_sealed_opens_in_its_place(plain, place):
+    assert RING.open(RING.seal(plain, bound_to=place), bound_to=place) == plain
+    assert (
+        RING.open_for_token(RING.seal_for_token(plain, secret=SECRET, bound_to=place), secret=SECRET, bound_to=place)
+        == plain
+    )
+
+
+@given(st.binary(min_size=8), st.data())
+def test_one_bit_changed_and_it_does_not_open(plain, data):
+    sealed = bytearray(RING.seal(plain, bound_to="row"))
+    bit = data.draw(st.integers(0, len(sealed) * 8 - 1))
+    sealed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Misconfigured):
+        RING.open(bytes(sealed), bound_to="row")
+
+
+@given(st.binary())
+def test_junk_does_not_open_and_nothing_else_is_raised(junk):
+    with pytest.raises(Misconfigured):
+        RING.open(junk, bound_to="row")
+    with pytest.raises(Misconfigured):
+        RING.open(bytes.fromhex(RING.newest) + junk, bound_to="row")
+    with pytest.raises(Misconfigured):
+        RING.open_for_token(bytes.fromhex(RING.newest) + junk, secret=SECRET, bound_to="row")
+
+
+def test_moved_elsewhere_it_does_not_open():
+    sealed = RING.seal(b"secret", bound_to="alice")
+    with pytest.raises(Misconfigured):
+        RING.open(sealed, bound_to="bob")
+
+
+def test_what_a_token_sealed_opens_neither_without_it_nor_as_what_is_at_rest():
+    sealed = RING.seal_for_token(b"login", secret=SECRET, bound_to="place")
+    for secret in (b"t" * 32, b"", SECRET + b"x"):
+        with pytest.raises(Misconfigured):
+            RING.open_for_token(sealed, secret=secret, bound_to="place")
+    with pytest.raises(Misconfigured):
+        RING.open(sealed, bound_to="place")
+
+
+def test_the_same_plaintext_is_never_sealed_alike():
+    assert len({RING.seal(b"same", bound_to="row") for _ in range(100)}) == 100
+
+
+def test_after_a_rotation_the_old_opens_the_newest_seals_and_an_unknown_one_is_refused():
+    sealed = RING.seal(b"secret", bound_to="row")
+    both = Keyring(parse_keys(f"{NEW},{OLD}"))
+    assert both.open(sealed, bound_to="row") == b"secret"
+    assert not both.sealed_with_newest(sealed)
+    again = both.seal(b"secret", bound_to="row")
+    assert both.sealed_with_newest(again)
+    assert Keyring(parse_keys(NEW)).open(again, bound_to="row") == b"secret"
+    with pytest.raises(Misconfigured, match="not set up"):
+        Keyring(parse_keys(NEW)).open(sealed, bound_to="row")
+
+
+def test_one_purpose_one_derived_key():
+    master = parse_keys(OLD)[0]
+    signing = RING.signing_key(RING.newest)
+    assert signing not in (None, master)
+    assert len(signing) == 32
+
+
+@pytest.mark.parametrize("key_id", ["", "zz", "00" * 6, "é", "0", "../x", "00" * 1000])
+def test_an_unknown_key_id_signs_nothing(key_id):
+    assert RING.signing_key(key_id) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["short", "!" * 43, "A" * 43, base64.urlsafe_b64encode(b"ab" * 16).decode(), base64.urlsafe_b64encode(bytes(range(31))).decode(),
+     "passwordpasswordpasswordpasswordpasswordpas", f"{NEW},short", f"{NEW} {OLD}", "ключ" * 11],
+)  # fmt: skip
+def test_a_weak_key_is_refused_and_not_told(text):
+    with pytest.raises(ConfigurationError) as refused:
+        parse_keys(text)
+    assert "mfa keygen" in str(refused.value)
+    assert text not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_keys_are_read_with_and_without_padding_and_blanks():
+    padded = NEW + "=" * (-len(NEW) % 4)
+    assert parse_keys(f" {NEW} , {padded}, ") == parse_keys(NEW) * 2
+
+
+def test_a_ring_without_keys_is_refused():
+    with pytest.raises(ConfigurationError):
+        Keyring(())
+
+
+def test_new_keys_are_good_and_never_alike():
+    keys = [new_key() for _ in range(50)]
+    assert len(set(keys)) == 50
+    assert all(len(key) == 32 for key in parse_keys(",".join(keys)))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_tags_are_safe_in_any_syntax_and_never_the_same_for_two_kinds(text):
+    tags = {user_tag(text), fingerprint(text), token_digest(text.encode())}
+    assert len(tags) == 3
+    assert all(tag.isascii() and tag.replace("-", "").replace("_", "").isalnum() for tag in tags)
+
+
+# ------------------------------------------------------------------------------------------------- where keys come from
+
+
+def kept(tmp_path):
+    return Settings(database_url=f"sqlite:///{tmp_path}/mfa.sqlite3")
+
+
+def test_with_embedded_stores_a_key_is_made_once_and_kept_private_with_a_warning(tmp_path, caplog):
+    first = find_keys(kept(tmp_path))
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "MFA_SECRET_KEY" in caplog.text
+    assert file.read_text() not in caplog.text
+    assert find_keys(kept(tmp_path)) == first
+    assert parse_keys(file.read_text()) == first
+
+
+def test_a_key_of_the_setting_comes_before_a_kept_one(tmp_path):
+    find_keys(kept(tmp_path))
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/mfa.sqlite3", secret_key=NEW)
+    assert find_keys(settings) == parse_keys(NEW)
+
+
+@pytest.mark.parametrize("text", ["", "junk", "A" * 43])
+def test_a_kept_key_that_is_broken_stops_start_up_and_is_not_replaced(tmp_path, text):
+    file = tmp_path / "mfa.sqlite3.key"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError):
+        Keyring(find_keys(kept(tmp_path)))
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("url", [{"redis_url": "redis://127.0.0.1/0"}, {"database_url": "postgresql://127.0.0.1/mfa"}])
+def test_a_server_s_store_is_not_sealed_with_a_key_of_our_own_making(url):
+    with pytest.raises(ConfigurationError, match="mfa keygen"):
+        find_keys(Settings(**url))
+
+
+def test_a_folder_that_is_not_there_is_told():
+    with pytest.raises(ConfigurationError, match="MFA_SECRET_KEY"):
+        find_keys(Settings(database_url="sqlite:////nonexistent/folder/mfa.sqlite3"))
