@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mfa_middleware import limits
-from mfa_middleware.callers import Caller, has_proven, require_proof
+from mfa_middleware.callers import Caller, has_proven, new_assurance, require_proof
 from mfa_middleware.checking import check_confirmation, guarded, require_text
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound, Unavailable
 from mfa_middleware.events import BindingBegun, Bound
 from mfa_middleware.factor import Answer, Challenging, Enrolling, Enrolment, State
-from mfa_middleware.keyring import user_tag
+from mfa_middleware.keyring import fingerprint, user_tag
 from mfa_middleware.models import (
     Assurance,
     Authenticator,
@@ -131,16 +131,17 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
         )
 
     await core.authenticator_store.change(caller.user_id, decide)
-    await _keep_proof(core, caller)
+    assurance = new_assurance(core, caller.user_id, row.factor)
+    await _keep_proof(core, caller, assurance)
     await limits.forgive(core, caller.user_id, attempt)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
-    assurance = Assurance(caller.user_id, time.time(), core.factor(row.factor).amr)
     return Confirmed(row.id, row.factor, assurance, tuple(codes) if issued else ())
 
 
-async def _keep_proof(core: Core, caller: Caller) -> None:
+async def _keep_proof(core: Core, caller: Caller, assurance: Assurance) -> None:
     tag = user_tag(caller.user_id)
-    await core.token_store.prove(tag, caller.proofs, ttl=core.settings.step_up_ttl, forgive=True)
+    proofs = (*caller.proofs, fingerprint(assurance.id))
+    await core.token_store.prove(tag, proofs, ttl=core.settings.step_up_ttl, forgive=True)
     if caller.enrolment is not None:
         await core.token_store.prove_token(tag, caller.enrolment.digest)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from dataclasses import dataclass
 
 from mfa_middleware.core import Core
 from mfa_middleware.errors import StepUpRequired
 from mfa_middleware.keyring import user_tag
-from mfa_middleware.models import UserFactors
+from mfa_middleware.models import Assurance, UserFactors
 from mfa_middleware.tokens import MfaToken
 
 
@@ -15,9 +17,9 @@ from mfa_middleware.tokens import MfaToken
 class Caller:
     """Whose factors are to be changed, and what the request shows for it.
 
-    ``name`` and ``issuer`` are what an authenticator app shows. ``assured`` says that the browser's cookie proves a
-    factor; ``proof`` is the fingerprint of the bearer token, under which a proof may be kept. ``enrolment`` is the
-    mfaToken of a login that demands a binding. ``admin`` needs no proof.
+    ``name`` and ``issuer`` are what an authenticator app shows. ``proof`` is the fingerprint of the bearer token, and
+    ``cookie`` that of the browser's assurance, under which a proof may be kept. ``assured`` is an app's own word that a
+    factor was just proven. ``enrolment`` is the mfaToken of a login that demands a binding. ``admin`` needs no proof.
     """
 
     user_id: str
@@ -25,6 +27,7 @@ class Caller:
     issuer: str = ""
     assured: bool = False
     proof: str | None = None
+    cookie: str | None = None
     enrolment: MfaToken | None = None
     admin: bool = False
 
@@ -38,7 +41,16 @@ async def has_proven(core: Core, caller: Caller) -> bool:
     """Whether the caller has proven a factor lately (or need not)."""
     if caller.admin or caller.assured:
         return True
-    return caller.proof is not None and await core.token_store.proven(user_tag(caller.user_id), caller.proof)
+    tag = user_tag(caller.user_id)
+    for fingerprint in (caller.proof, caller.cookie):
+        if fingerprint is not None and await core.token_store.proven(tag, fingerprint):
+            return True
+    return False
+
+
+def new_assurance(core: Core, user_id: str, factor: str) -> Assurance:
+    """That a user has just proven that factor. To be kept under the fingerprint of its id."""
+    return Assurance(user_id, time.time(), core.factor(factor).amr, secrets.token_urlsafe(16))
 
 
 def require_proof(user: UserFactors, proven: bool) -> None:

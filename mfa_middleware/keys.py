@@ -19,7 +19,10 @@ def database_file(settings: Settings) -> Path | None:
     scheme, _, path = settings.database_url.partition(":///")
     if not scheme.startswith("sqlite") or not path or path.startswith(":memory:"):
         return None
-    return Path(path.partition("?")[0])
+    file = Path(path.partition("?")[0])
+    if not file.name:
+        raise ConfigurationError("MFA_DATABASE_URL names a folder and no file; set it to sqlite:///mfa.sqlite3, say.")
+    return file
 
 
 def is_embedded(settings: Settings) -> bool:

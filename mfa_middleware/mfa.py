@@ -69,7 +69,7 @@ class MFA:
         return self._opened
 
     async def open(self, *, alone: bool = True) -> Core:
-        """Open the stores, once. With ``alone``, as a server does: make the sub-app, be the only one on embedded stores.
+        """Open the stores, once. With ``alone``, as a server: make the sub-app, be the only one on embedded stores.
 
         :raises ConfigurationError: for settings or engines that cannot work.
         :raises Unavailable: when an engine is away; the next call tries again.

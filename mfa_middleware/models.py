@@ -142,11 +142,15 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Assurance:
-    """That a user proved a factor: when (seconds since the epoch), and with which (``amr``, RFC 8176)."""
+    """That a user proved a factor: when (seconds since the epoch), and with which (``amr``, RFC 8176).
+
+    ``id`` is a random text under whose fingerprint the proof is kept; it travels in the browser's signed cookie.
+    """
 
     user_id: str
     at: float
     amr: str
+    id: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def split(value: str) -> tuple[str, ...]:
 
 
 def _mount(value: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_.~-]+)+", value):
+    if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.~-]+)+", value):
         raise ValueError("must be a path like /mfa, without a slash at its end")
     return value
 

@@ -76,15 +76,19 @@ class Tokens:
 
     def sign_assurance(self, assurance: Assurance) -> str:
         """The value of the cookie ``mfa_assurance``."""
-        claims = {"auth_time": int(assurance.at), "amr": [assurance.amr]}
+        claims = {"auth_time": int(assurance.at), "amr": [assurance.amr], "jti": assurance.id}
         return self._sign(_ASSURANCE_TYPE, user_tag(assurance.user_id), self._assurance_ttl, claims)
 
-    def assures(self, text: str, user_id: str) -> bool:
-        """Whether that cookie says that this user proved a factor lately. Never raises: a bad cookie proves nothing."""
+    def assurance_id(self, text: str, user_id: str) -> str | None:
+        """The id of the proof that such a cookie tells of; None for a bad one, or another user's. Never raises.
+
+        Whether that proof is still kept is for the token store to say: a reset destroys it.
+        """
         try:
-            return bool(self._verify(_ASSURANCE_TYPE, text, required=("auth_time",))["sub"] == user_tag(user_id))
+            claims = self._verify(_ASSURANCE_TYPE, text, required=("auth_time", "jti"))
         except TokenInvalid:
-            return False
+            return None
+        return str(claims["jti"]) if claims["sub"] == user_tag(user_id) else None
 
     def _sign(self, kind: str, subject: str, ttl: int, claims: Mapping[str, Any]) -> str:
         now = int(time.time())

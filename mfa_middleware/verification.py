@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from mfa_middleware import factor as factor_protocol
 from mfa_middleware import limits
+from mfa_middleware.callers import new_assurance
 from mfa_middleware.checking import check, guarded, require_text
 from mfa_middleware.core import Core, encoded
 from mfa_middleware.errors import (
@@ -132,8 +133,8 @@ async def _spend(core: Core, token: MfaToken, user_id: str, one: Candidate, proo
 
 
 async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str) -> Proven:
-    assurance = Assurance(record.user_id, time.time(), core.factor(factor).amr)
-    proofs = record.proofs if record.held is None else _fingerprints(record.held)
+    assurance = new_assurance(core, record.user_id, factor)
+    proofs = (*(record.proofs if record.held is None else _fingerprints(record.held)), fingerprint(assurance.id))
     taken = await core.token_store.take(
         token.user,
         token.digest,

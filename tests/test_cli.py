@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mfa_middleware import MFA, Settings
-from mfa_middleware.cli import app
+from mfa_middleware.cli import app, terminal
 from mfa_middleware.errors import Unavailable
 from mfa_middleware.keyring import parse_keys
 from mfa_middleware.stores.sql.sqlite import SQLiteStore
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with the embedded defaults; wide enough a terminal that no cell is broken."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(terminal.out, "width", 200)
     return tmp_path
 
 

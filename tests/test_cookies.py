@@ -21,10 +21,28 @@ NAMES = CookieNames(("session", "sessionid"))
 
 #: Spellings that Starlette, Django, Litestar or Quart read as the session's cookie.
 SPELLINGS = [
-    "session=ID", "session =ID", "session\t=ID", "$Version=1; session=ID", ";session=ID", "a=b;session=ID", "a=b; session=ID; c=d",
-    'session="ID"', "session=", "Session=ID", "SESSION=ID", "sessionid=ID", "session-0=I; session-1=D", "a=b, session=ID", " session = ID ",
-    "session=ID; session=ID2", "%73ession=ID", '"a; session=ID"', "session", "a=b;;session=ID", "$Path=/; session=ID; $Domain=x",
-]  # fmt: skip
+    "session=ID",
+    "session =ID",
+    "session\t=ID",
+    "$Version=1; session=ID",
+    ";session=ID",
+    "a=b;session=ID",
+    "a=b; session=ID; c=d",
+    'session="ID"',
+    "session=",
+    "Session=ID",
+    "SESSION=ID",
+    "sessionid=ID",
+    "session-0=I; session-1=D",
+    "a=b, session=ID",
+    " session = ID ",
+    "session=ID; session=ID2",
+    "%73ession=ID",
+    '"a; session=ID"',
+    "session",
+    "a=b;;session=ID",
+    "$Path=/; session=ID; $Domain=x",
+]
 OTHERS = ["mysession=ID", "session_id=ID", "sessions=ID", "xsession=1", "csrftoken=x", "sessionid2=x", "session.x=1"]
 
 
@@ -78,10 +96,16 @@ def test_pairs_are_stripped_of_blanks_and_quotes():
 @pytest.mark.parametrize(
     ("field", "found"),
     [
-        (b"a=1", {"a": "1"}), (b"a=1; Max-Age=10", {"a": "1"}), (b"a=1; Max-Age=0", {"a": None}), (b"a=1; max-age = -1; Path=/", {"a": None}),
-        (b"a=", {"a": None}), (b'a=""; Path=/', {"a": None}), (b" a = 1 ; HttpOnly", {"a": "1"}), (b"a=1; Max-Age=00", {"a": "1"}),
+        (b"a=1", {"a": "1"}),
+        (b"a=1; Max-Age=10", {"a": "1"}),
+        (b"a=1; Max-Age=0", {"a": None}),
+        (b"a=1; max-age = -1; Path=/", {"a": None}),
+        (b"a=", {"a": None}),
+        (b'a=""; Path=/', {"a": None}),
+        (b" a = 1 ; HttpOnly", {"a": "1"}),
+        (b"a=1; Max-Age=00", {"a": "1"}),
     ],
-)  # fmt: skip
+)
 def test_what_a_response_sets_and_deletes(field, found):
     assert dict(set_cookies([(b"Set-Cookie", field), (b"x", b"b=1")])) == found
 

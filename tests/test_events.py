@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -111,9 +112,10 @@ class Story:
 
     def __init__(self, client) -> None:
         self.client = client
-        self.secrets: set[str] = set()
+        self.secrets: set[Any] = set()
         self.short: set[str] = set()
         self.problems = ""
+        self.listener = Listener()
 
     async def call(self, method, path, body=None, **headers):
         response = await self.client.request(method, path, json=body, headers={**ALICE, **headers})
@@ -121,7 +123,7 @@ class Story:
             self.problems += response.text
         return response
 
-    async def challenged(self) -> str:
+    async def challenged(self):
         token = (await self.call("POST", "/login", {"password": f"{CANARY}-password"})).json()["mfaToken"]
         self.secrets |= {
             token,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -53,9 +54,14 @@ def test_nothing_of_it_is_in_its_repr():
 
 def test_fields_are_equal_bytes_in_the_same_order():
     given_fields = [
-        (b"Set-Cookie", b"a=1; Path=/"), (b"X-Mixed-Case", b"caf\xe9 \xff"), (b"set-cookie", b"b=2; PATH=/app; HttpOnly"),
-        (b"SET-COOKIE", b"a=3; path = /"), (b"x-empty", b""), (b"Vary", b"Cookie"), (b"vary", b"Accept"),
-    ]  # fmt: skip
+        (b"Set-Cookie", b"a=1; Path=/"),
+        (b"X-Mixed-Case", b"caf\xe9 \xff"),
+        (b"set-cookie", b"b=2; PATH=/app; HttpOnly"),
+        (b"SET-COOKIE", b"a=3; path = /"),
+        (b"x-empty", b""),
+        (b"Vary", b"Cookie"),
+        (b"vary", b"Accept"),
+    ]
     assert fields(*given_fields) == given_fields
 
 
@@ -97,9 +103,10 @@ def test_a_cookie_without_a_path_gets_the_default_path_of_the_login_s_url(path, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/日本/login", "/a\r\nSet-Cookie: b=1/login", "/a;Domain=example.com/login", "/a\0/login"],
+    "path",
+    ["/日本/login", "/a\r\nSet-Cookie: b=1/login", "/a;Domain=example.com/login", "/a\0/login"],
     ids=["not latin-1", "a line break", "an attribute", "NUL"],
-)  # fmt: skip
+)
 def test_whatever_path_a_server_tells_no_field_is_broken_by_it(path):
     (_, value), *_ = fields((b"set-cookie", b"id=1"), path=path)
     assert not {b"\r", b"\n", b"\0"} & {bytes([byte]) for byte in value}
@@ -109,11 +116,20 @@ def test_whatever_path_a_server_tells_no_field_is_broken_by_it(path):
 @pytest.mark.parametrize(
     ("location", "absolute"),
     [
-        ("/home", "/home"), ("home", "/app/home"), ("./home", "/app/home"), ("../home", "/home"),
-        ("?next=1", "/app/login?next=1"), ("#top", "/app/login#top"), ("", "/app/login"), ("https://sso.example/x", "https://sso.example/x"),
-        ("//cdn.example/x", "//cdn.example/x"), ("caf\xe9", "/app/caf\xe9"), ("app:open", "app:open"), ("a/b?c=d#e", "/app/a/b?c=d#e"),
+        ("/home", "/home"),
+        ("home", "/app/home"),
+        ("./home", "/app/home"),
+        ("../home", "/home"),
+        ("?next=1", "/app/login?next=1"),
+        ("#top", "/app/login#top"),
+        ("", "/app/login"),
+        ("https://sso.example/x", "https://sso.example/x"),
+        ("//cdn.example/x", "//cdn.example/x"),
+        ("caf\xe9", "/app/caf\xe9"),
+        ("app:open", "app:open"),
+        ("a/b?c=d#e", "/app/a/b?c=d#e"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("name", [b"location", b"Content-Location"])
 def test_locations_are_absolute_against_the_login_s_url(name, location, absolute):
     assert fields((name, location.encode("latin-1")), path="/app/login") == [(name, absolute.encode("latin-1"))]
@@ -150,7 +166,12 @@ def test_an_answer_without_a_body_has_no_length(status):
 # -------------------------------------------------------------------------------------------------------------- codings
 
 
-CODINGS = {b"gzip": gzip.compress, b"x-gzip": gzip.compress, b"deflate": zlib.compress, b" GZip ": gzip.compress}
+CODINGS: dict[bytes, Any] = {
+    b"gzip": gzip.compress,
+    b"x-gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b" GZip ": gzip.compress,
+}
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -179,7 +200,7 @@ def test_a_coding_that_we_cannot_read_stays(coding):
     assert released((b"content-encoding", coding), body=b"packed")[2] == b"packed"
 
 
-@pytest.mark.parametrize("body", [b"", b"junk", gzip.compress(b"hello" * 100)[:-12]])
+@pytest.mark.parametrize("body", [b"", b"junk", gzip.compress(b"hello" * 100)[:-12]], ids=["empty", "junk", "cut off"])
 def test_a_body_that_does_not_decode_stays_as_it_is(body):
     assert released((b"content-encoding", b"gzip"), body=body)[2] == body
 

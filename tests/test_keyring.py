@@ -91,9 +91,18 @@ def test_an_unknown_key_id_signs_nothing(key_id):
 
 @pytest.mark.parametrize(
     "text",
-    ["short", "!" * 43, "A" * 43, base64.urlsafe_b64encode(b"ab" * 16).decode(), base64.urlsafe_b64encode(bytes(range(31))).decode(),
-     "passwordpasswordpasswordpasswordpasswordpas", f"{NEW},short", f"{NEW} {OLD}", "ключ" * 11],
-)  # fmt: skip
+    [
+        pytest.param("short", id="short"),
+        pytest.param("!" * 43, id="no base64"),
+        pytest.param("A" * 43, id="one byte again and again"),
+        pytest.param(base64.urlsafe_b64encode(b"ab" * 16).decode(), id="two bytes"),
+        pytest.param(base64.urlsafe_b64encode(bytes(range(31))).decode(), id="31 bytes"),
+        pytest.param("passwordpasswordpasswordpasswordpasswordpas", id="a word"),
+        pytest.param(f"{NEW},short", id="a good one and a short one"),
+        pytest.param(f"{NEW} {OLD}", id="no comma"),
+        pytest.param("ключ" * 11, id="not ASCII"),
+    ],
+)
 def test_a_weak_key_is_refused_and_not_told(text):
     with pytest.raises(ConfigurationError) as refused:
         parse_keys(text)

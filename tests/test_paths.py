@@ -15,10 +15,38 @@ NONE: frozenset[str] = frozenset()
 
 @pytest.mark.parametrize(
     "path",
-    ["/login", "/login/", "//login", "/login//", "/%6cogin", "/%6Cogin", "/%256cogin", "/login%2f", "/LOGIN", "/Login", "/./login", "/x/../login",
-     "/login;v=1", "/login?x=1", "/login%3fx=1", "/login#top", "/login%00", "\\login", "/login\\", "/login ", "/ login", "/login%20", "/login%09",
-     "http://app.example/login", "https://app.example:443//login/", "/../login", "/x/%2e%2e/login", "/%2e/login", "login"],
-)  # fmt: skip
+    [
+        "/login",
+        "/login/",
+        "//login",
+        "/login//",
+        "/%6cogin",
+        "/%6Cogin",
+        "/%256cogin",
+        "/login%2f",
+        "/LOGIN",
+        "/Login",
+        "/./login",
+        "/x/../login",
+        "/login;v=1",
+        "/login?x=1",
+        "/login%3fx=1",
+        "/login#top",
+        "/login%00",
+        "\\login",
+        "/login\\",
+        "/login ",
+        "/ login",
+        "/login%20",
+        "/login%09",
+        "http://app.example/login",
+        "https://app.example:443//login/",
+        "/../login",
+        "/x/%2e%2e/login",
+        "/%2e/login",
+        "login",
+    ],
+)
 def test_every_spelling_of_a_declared_path_may_be_a_login(path):
     assert login_matcher("POST /login")(path, "") == POST
 
@@ -41,12 +69,25 @@ def test_a_root_path_makes_no_difference(path):
 @pytest.mark.parametrize(
     ("pattern", "path", "matches"),
     [
-        ("* /auth/*", "/auth/login", True), ("* /auth/*", "/auth", False), ("* /auth/*", "/auth/a/b", False), ("* /auth/*/x", "/auth/a/x", True),
-        ("* /auth/**", "/auth", True), ("* /auth/**", "/auth/a/b/c", True), ("* /auth/**", "/author", False), ("* /**/login", "/login", True),
-        ("* /**/login", "/a/b/login", True), ("* /", "/", True), ("* /", "/x", False), ("* /a.b", "/axb", False), ("* /a+b", "/a+b", True),
-        ("* /Login/", "/login", True), ("* /%6cogin", "/login", True), ("* /caf%C3%A9", "/café", True), ("* /日本", "/%E6%97%A5%E6%9C%AC", True),
+        ("* /auth/*", "/auth/login", True),
+        ("* /auth/*", "/auth", False),
+        ("* /auth/*", "/auth/a/b", False),
+        ("* /auth/*/x", "/auth/a/x", True),
+        ("* /auth/**", "/auth", True),
+        ("* /auth/**", "/auth/a/b/c", True),
+        ("* /auth/**", "/author", False),
+        ("* /**/login", "/login", True),
+        ("* /**/login", "/a/b/login", True),
+        ("* /", "/", True),
+        ("* /", "/x", False),
+        ("* /a.b", "/axb", False),
+        ("* /a+b", "/a+b", True),
+        ("* /Login/", "/login", True),
+        ("* /%6cogin", "/login", True),
+        ("* /caf%C3%A9", "/café", True),
+        ("* /日本", "/%E6%97%A5%E6%9C%AC", True),
     ],
-)  # fmt: skip
+)
 def test_stars_match_segments(pattern, path, matches):
     assert bool(login_matcher(pattern)(path, "")) is matches
 

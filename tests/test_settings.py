@@ -9,13 +9,38 @@ from mfa_middleware import ConfigurationError, Settings
 from mfa_middleware.settings import join, split
 
 DEFAULTS = {
-    "APP": "", "SECRET_KEY": "", "REDIS_URL": "memory://", "DATABASE_URL": "sqlite:///mfa.sqlite3", "ENGINE_TIMEOUT": 2, "MOUNT": "/mfa",
-    "ORIGINS": "", "LOGIN": "POST /login", "LOGIN_EXCEPT": "", "LOGIN_USER": "mark, session:user_id", "SESSION_COOKIE": "session, sessionid",
-    "SESSION_MODE": "strip", "SESSION_MAX_AGE": 1209600, "REQUEST_USER": "session:user_id, user", "REQUEST_NAME": "", "REQUEST_ADMIN": "",
-    "ADMIN_TOKEN": "", "APP_JWT_KEY": "", "APP_JWT_ALGORITHMS": "", "APP_JWT_AUDIENCE": "", "APP_JWT_ISSUER": "", "DIALECT": "native",
-    "FACTORS": "", "ENROLMENT": "optional", "TOKEN_TTL": 300, "TOKEN_ATTEMPTS": 5, "USER_FAILURES": 10, "LOCKOUT": 900, "PENDING_LOGINS": 10,
-    "STEP_UP_TTL": 600, "HELD_RESPONSE_LIMIT": 1048576,
-}  # fmt: skip
+    "APP": "",
+    "SECRET_KEY": "",
+    "REDIS_URL": "memory://",
+    "DATABASE_URL": "sqlite:///mfa.sqlite3",
+    "ENGINE_TIMEOUT": 2,
+    "MOUNT": "/mfa",
+    "ORIGINS": "",
+    "LOGIN": "POST /login",
+    "LOGIN_EXCEPT": "",
+    "LOGIN_USER": "mark, session:user_id",
+    "SESSION_COOKIE": "session, sessionid",
+    "SESSION_MODE": "strip",
+    "SESSION_MAX_AGE": 1209600,
+    "REQUEST_USER": "session:user_id, user",
+    "REQUEST_NAME": "",
+    "REQUEST_ADMIN": "",
+    "ADMIN_TOKEN": "",
+    "APP_JWT_KEY": "",
+    "APP_JWT_ALGORITHMS": "",
+    "APP_JWT_AUDIENCE": "",
+    "APP_JWT_ISSUER": "",
+    "DIALECT": "native",
+    "FACTORS": "",
+    "ENROLMENT": "optional",
+    "TOKEN_TTL": 300,
+    "TOKEN_ATTEMPTS": 5,
+    "USER_FAILURES": 10,
+    "LOCKOUT": 900,
+    "PENDING_LOGINS": 10,
+    "STEP_UP_TTL": 600,
+    "HELD_RESPONSE_LIMIT": 1048576,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +66,26 @@ def test_every_field_is_read_from_its_variable_and_an_argument_wins(monkeypatch)
 
 
 WRONG = {
-    "REDIS_URL": "http://x", "DATABASE_URL": "mysql://u:CANARY@h/x", "ENGINE_TIMEOUT": "0", "MOUNT": "mfa", "ORIGINS": "app.example.com",
-    "SESSION_COOKIE": "a b", "SESSION_MODE": "open", "SESSION_MAX_AGE": "-1", "ADMIN_TOKEN": "CANARY", "ENROLMENT": "maybe",
-    "ISSUER": "x" * 101, "TOKEN_TTL": "soon", "TOKEN_ATTEMPTS": "0", "USER_FAILURES": "0", "LOCKOUT": "0", "PENDING_LOGINS": "0",
-    "STEP_UP_TTL": "1", "HELD_RESPONSE_LIMIT": "1", "LOCALE": "klingon",
-}  # fmt: skip
+    "REDIS_URL": "http://x",
+    "DATABASE_URL": "mysql://u:CANARY@h/x",
+    "ENGINE_TIMEOUT": "0",
+    "MOUNT": "mfa",
+    "ORIGINS": "app.example.com",
+    "SESSION_COOKIE": "a b",
+    "SESSION_MODE": "open",
+    "SESSION_MAX_AGE": "-1",
+    "ADMIN_TOKEN": "CANARY",
+    "ENROLMENT": "maybe",
+    "ISSUER": "x" * 101,
+    "TOKEN_TTL": "soon",
+    "TOKEN_ATTEMPTS": "0",
+    "USER_FAILURES": "0",
+    "LOCKOUT": "0",
+    "PENDING_LOGINS": "0",
+    "STEP_UP_TTL": "1",
+    "HELD_RESPONSE_LIMIT": "1",
+    "LOCALE": "klingon",
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -67,9 +107,6 @@ def test_a_mount_that_is_no_plain_path_is_refused(mount):
         Settings(mount=mount)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="settings.py `_mount`: a segment of dots is taken, which browsers take out of a URL"
-)
 @pytest.mark.parametrize("mount", ["/..", "/a/../b", "/."])
 def test_a_mount_of_dots_is_refused(mount):
     with pytest.raises(ConfigurationError):
@@ -91,9 +128,13 @@ def test_settings_do_not_change():
 
 def test_no_secret_is_in_the_repr():
     settings = Settings(
-        secret_key="CANARY", redis_url="redis://:CANARY@h", database_url="postgresql://u:CANARY@h/d", admin_token="CANARY" * 4, app_jwt_key="CANARY",
+        secret_key="CANARY",
+        redis_url="redis://:CANARY@h",
+        database_url="postgresql://u:CANARY@h/d",
+        admin_token="CANARY" * 4,
+        app_jwt_key="CANARY",
         totp_secret="CANARY",
-    )  # fmt: skip
+    )
     assert "CANARY" not in repr(settings) + str(settings)
 
 
@@ -113,7 +154,7 @@ def test_a_plugin_reads_its_own_variables(monkeypatch):
 
 def test_a_plugin_s_wrong_value_names_its_variable_and_not_the_value(monkeypatch):
     monkeypatch.setenv("MFA_SMILE_WIDTH", "CANARY")
-    with pytest.raises(ConfigurationError, match="^MFA_SMILE_WIDTH: ") as refused:
+    with pytest.raises(ConfigurationError, match=r"^MFA_SMILE_WIDTH: ") as refused:
         Settings().section(Smile, "smile")
     assert "how wide to smile" in str(refused.value)
     assert "CANARY" not in str(refused.value)

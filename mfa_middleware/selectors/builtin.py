@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Self
 
-from mfa_middleware.errors import LoginNotHeld
+from mfa_middleware.errors import LoginNotHeld, Misconfigured
 from mfa_middleware.held_login import header, json_body
 from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve
@@ -142,5 +142,10 @@ class User(Selector):
         user = request.scope.get("user")
         if user is None or not getattr(user, "is_authenticated", True):
             return None
-        value = getattr(user, self.attribute, None)
+        try:
+            value = getattr(user, self.attribute, None)
+        except NotImplementedError as error:  # Starlette's SimpleUser has no identity
+            raise Misconfigured(
+                f"user: {type(user).__name__} has no {self.attribute}; name another attribute, as in user:display_name"
+            ) from error
         return None if callable(value) else value

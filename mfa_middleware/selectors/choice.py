@@ -173,13 +173,22 @@ class RequestSelectors:
     async def values(self, request: RequestExchange) -> Sequence[object]:
         """What they answer.
 
-        :raises Misconfigured: when none of them can ever answer where we stand.
+        :raises Misconfigured: when none of them can ever answer where we stand, or none answers and one cannot.
         """
         usable = [one for one in self._all if one.can_answer(request)]
         if not usable:
             where = _WHERE[Place.of(request.scope)]
             raise Misconfigured(f"{self._variable}: none of its selectors can answer {where}")
-        return [await one.of_request(request) for one in usable]
+        values: list[object] = []
+        trouble: Misconfigured | None = None
+        for one in usable:
+            try:
+                values.append(await one.of_request(request))
+            except Misconfigured as error:
+                trouble = error
+        if trouble is not None and all(value is None for value in values):
+            raise trouble
+        return values
 
     async def bearer(self, request: RequestExchange) -> str | None:
         """The user whose bearer token the request carries, if ``bearer:`` is among these."""

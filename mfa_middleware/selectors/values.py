@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from mfa_middleware.errors import LoginNotHeld
 
 _LONGEST_USER_ID = 255
+_LARGEST_INTEGER_BITS = 512
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")  # RFC 6901 §4
 
 
 def user_id(value: object) -> str | None:
@@ -14,7 +18,7 @@ def user_id(value: object) -> str | None:
     """
     if value is None or value == "":
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LARGEST_INTEGER_BITS:
         return str(value)
     if not isinstance(value, str):
         raise LoginNotHeld(f"a selector found a {type(value).__name__} where a user's id should stand")
@@ -52,7 +56,7 @@ def resolve(document: object, pointer: str) -> object:
         name = token.replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict):
             document = document.get(name)
-        elif isinstance(document, list) and name.isascii() and name.isdecimal() and int(name) < len(document):
+        elif isinstance(document, list) and _INDEX.fullmatch(name) and int(name) < len(document):
             document = document[int(name)]
         else:
             return None

@@ -108,12 +108,13 @@ class Call(Generic[Shape_co]):
         name = await self._name() or user_id
         bearer = bearer_of(self.request.scope)
         cookie = cookie_value(self.request.scope["headers"], ASSURANCE_COOKIE)
+        assurance = self.core.tokens.assurance_id(cookie, user_id) if cookie else None
         return Caller(
             user_id,
             name=name,
             issuer=self._issuer,
-            assured=cookie is not None and self.core.tokens.assures(cookie, user_id),
             proof=fingerprint(bearer) if bearer else None,
+            cookie=fingerprint(assurance) if assurance else None,
         )
 
     async def binder(self) -> Caller:

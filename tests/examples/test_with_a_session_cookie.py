@@ -45,7 +45,6 @@ def test_a_login_is_free_until_a_factor_is_bound_and_held_from_then_on(url):
         assert browser.post("/login", data=ALICE).json() == {"user": "alice"}
 
 
-@pytest.mark.xfail(strict=True, reason="header: is not taken out of responses yet")
 def test_the_header_that_names_the_user_stays_inside(tmp_path):
     with served("examples.bare_asgi:app", tmp_path) as address, client(address) as browser:
         answer = browser.post("/login", data=ALICE)

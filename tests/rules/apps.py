@@ -23,7 +23,8 @@ from blacksheep import json as blacksheep_json
 from blacksheep.server.routing import Router
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
-from django.http import HttpRequest, JsonResponse as DjangoJson
+from django.http import HttpRequest
+from django.http import JsonResponse as DjangoJson
 from django.test.utils import override_settings
 from django.urls import path as django_path
 from django.urls import re_path as django_re_path
@@ -142,7 +143,7 @@ def starsessions_loaded(inside: Wrap | None = None) -> App:
 
 
 def _inner(wrap: Wrap | None) -> list[Middleware]:
-    return [] if wrap is None else [Middleware(wrap)]  # type: ignore[arg-type]  # a function is a factory as well
+    return [] if wrap is None else [Middleware(wrap)]  # a function is a factory as well
 
 
 # ----------------------------------------------------------------------------------------------------------- FastAPI

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
-
-from mfa_middleware.cookies import set_cookies
-from mfa_middleware.held_login import bearer_tokens
 
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -105,9 +103,19 @@ async def exchange(app: App, scope: dict[str, Any], body: Sequence[bytes] = (b""
     try:
         async with asyncio.timeout(seconds):
             await app(scope, receive, send)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever the app raises reaches its server
         answer.error = error
     return answer
+
+
+def _tokens(document: Any) -> list[str]:
+    """What looks like a bearer token in a JSON document, at any depth."""
+    if isinstance(document, list):
+        return [token for one in document for token in _tokens(one)]
+    if not isinstance(document, dict):
+        return []
+    own = [value for name, value in document.items() if name in ("access_token", "token") and isinstance(value, str)]
+    return own + [token for value in document.values() for token in _tokens(value)]
 
 
 @dataclass
@@ -146,21 +154,20 @@ class Client:
             fields.append(("authorization", f"Bearer {bearer}"))
         fields.append(("content-length", str(len(content))))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-        scope = http_scope(
-            method, path, raw, root_path=self.root_path, extensions=extensions, scheme=self.scheme
-        )
+        scope = http_scope(method, path, raw, root_path=self.root_path, extensions=extensions, scheme=self.scheme)
         answer = await exchange(self.app, scope, [content])
         self.keep(answer)
         return answer
 
     def keep(self, answer: Answer) -> None:
         """Take over what a response gives."""
-        for name, value in set_cookies(answer.headers):
-            if value is None:
-                self.cookies.pop(name, None)
-            else:
-                self.cookies[name] = value
-        self.bearers += bearer_tokens(answer.json)
+        for _, text in [one for one in answer.headers if one[0].lower() == b"set-cookie"]:
+            pair, _, attributes = text.decode("latin-1").partition(";")
+            name, _, value = pair.partition("=")
+            self.cookies.pop(name.strip(), None)
+            if not re.search(r"(?i)max-age=0|expires=thu, 01 jan 1970", attributes):
+                self.cookies[name.strip()] = value.strip()
+        self.bearers += _tokens(answer.json)
         given = answer.header("authorization") or ""
         self.bearers += [given.removeprefix("Bearer ")] if given else []
 

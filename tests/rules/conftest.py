@@ -54,10 +54,10 @@ class _ListenerPlugin:
 class Site:
     """A wrapped app, and what one does with it."""
 
-    def __init__(self, app: App, case: Case | None, told: Listener) -> None:
+    def __init__(self, app: App, case: Case | None = None, told: Listener | None = None) -> None:
         self.app = app
         self.case = case
-        self.told = told
+        self.told = told or Listener()
         self.clients: list[Client] = []
 
     def client(self, **more: Any) -> Client:
@@ -109,7 +109,7 @@ async def wrapped(database: Path, tmp_path: Path) -> AsyncIterator[Wrapped]:
         file = shutil.copy(database, tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite3")
         return Settings(**{"database_url": f"sqlite:///{file}", "secret_key": KEY, "session_mode": "strip"} | values)
 
-    def wrap(what: Case | App, *, inside: bool = False, **values: Any) -> Site:
+    def wrap(what: Any, *, inside: bool = False, **values: Any) -> Site:
         case = what if isinstance(what, Case) else None
         if case is not None:
             values = {"login_user": case.login_user, "request_user": case.request_user, **case.more, **values}
@@ -120,10 +120,10 @@ async def wrapped(database: Path, tmp_path: Path) -> AsyncIterator[Wrapped]:
             stack.push_async_callback(made.mfa.close)
             return made
 
-        if case is not None:
-            app = case.build(middleware) if case.inside else middleware(case.build())
+        if isinstance(what, Case):
+            app = what.build(middleware) if what.inside else middleware(what.build())
         else:
-            app = what(middleware) if inside else middleware(what)  # type: ignore[arg-type, return-value]
+            app = what(middleware) if inside else middleware(what)
         return Site(app, case, listener)
 
     async with stack:

@@ -137,7 +137,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_in_strip_an_unlisted_cookie_shows_the_hole_that_gate_is_for(tmp_path: Path) -> None:
-    """The attack works on the app itself: the session is signed in behind the held response, and strip names the hole."""
+    """The attack works on the app itself: its session is signed in behind the held response. Strip names the hole."""
     world = World(tmp_path, "strip")
     world.wrapped = MFAMiddleware(world.app, settings=world.settings.model_copy(update={"session_cookie": "other"}))
     world.mfa = world.wrapped.mfa

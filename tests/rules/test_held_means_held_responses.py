@@ -56,7 +56,7 @@ def start(status: int = 200, headers: Sequence[tuple[bytes, bytes]] = tuple(JSON
     return {"type": "http.response.start", "status": status, "headers": list(headers), **more}
 
 
-def body(data: bytes = ALICE, **more: Any) -> dict[str, Any]:
+def body(data: bytes | bytearray | memoryview = ALICE, **more: Any) -> dict[str, Any]:
     return {"type": "http.response.body", "body": data, **more}
 
 
@@ -97,7 +97,9 @@ async def _graphql(request: Request) -> Response:
     """Something like GraphQL: one or many operations in one request, errors as 200."""
     asked = await request.json()
     answers = [
-        {"data": {"login": {"token": token_for(user), "id": user}}} if (user := checked(one["variables"])) else {"data": None}
+        {"data": {"login": {"token": token_for(user), "id": user}}}
+        if (user := checked(one["variables"]))
+        else {"data": None}
         for one in (asked if isinstance(asked, list) else [asked])
     ]
     return JSONResponse(answers if isinstance(asked, list) else answers[0])
@@ -379,7 +381,7 @@ async def test_the_release_is_the_login_byte_for_byte(wrapped: Wrapped):
     client = site.client()
     released = await site.verify(client, await site.login(client, "/v1/login"))
     assert released.body == ALICE
-    assert [pair for pair in released.headers if not pair[1].startswith((b"mfa_", b"\"mfa_"))][:6] == [
+    assert [pair for pair in released.headers if not pair[1].startswith((b"mfa_", b'"mfa_'))][:6] == [
         (b"Content-Type", b"application/json"),
         (b"Set-Cookie", b"a=1; Path=/"),
         (b"X-Name", "Zoë".encode("latin-1")),
@@ -393,7 +395,6 @@ async def test_the_release_is_the_login_byte_for_byte(wrapped: Wrapped):
     assert (b"cache-control", b"no-store") in released.headers
 
 
-@pytest.mark.xfail(strict=True, reason="the field of header:NAME is stripped neither from responses nor from requests")
 async def test_the_user_s_header_field_is_for_the_middleware_alone(wrapped: Wrapped):
     """``header:NAME`` is stripped from responses, and from requests, where anybody could have written it."""
     seen: list[bytes] = []
@@ -517,6 +518,9 @@ async def test_the_anonymous_session_is_as_it_was_while_the_login_is_held(build:
     assert (await client.get("/me")).json == before == {"user": None, "cart": {"items": ["tea"]}}
 
 
+@pytest.mark.xfail(
+    strict=True, reason="on a declared path marking never raises, though the method's cookies are not stripped"
+)
 async def test_marking_by_a_method_that_is_not_declared_raises_where_a_session_cookie_came(wrapped: Wrapped):
     """Its session cookie is not stripped, so that such a login could not be held."""
     site = wrapped(_marking("alice", path="/login"), login_user="mark")
@@ -538,11 +542,12 @@ async def test_marking_in_a_websocket_raises(wrapped: Wrapped):
     assert raised == [True]
 
 
+@pytest.mark.xfail(strict=True, reason="what is let go are the messages themselves, changed since")
 async def test_a_message_that_the_app_uses_again_passes_as_it_was_sent(wrapped: Wrapped):
     """A wrong password's answer, streamed through one dict and one buffer."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(start(401))
+        await send(start(401, []))
         buffer = bytearray(b"abc")
         message = body(buffer, more_body=True)
         await send(message)
@@ -551,5 +556,11 @@ async def test_a_message_that_the_app_uses_again_passes_as_it_was_sent(wrapped: 
         message |= {"body": b"", "more_body": False}
         await send(message)
 
-    site = wrapped(app, **BY_JSON)
-    assert (await site.client().post("/login", json=WRONG)).body == b"abcdef"
+    heard = b""
+
+    async def hear(message: Any) -> None:
+        nonlocal heard
+        heard += bytes(message.get("body", b""))
+
+    await wrapped(app, **BY_JSON).app(http_scope("POST", "/login"), None, hear)
+    assert heard == b"abcdef"

@@ -164,7 +164,6 @@ def _overriding(app: App, header: bytes) -> App:
     return override
 
 
-@pytest.mark.xfail(strict=True, reason="paths are lowered, and then compared with regard to case")
 async def test_letters_that_a_router_folds_to_ascii_are_no_way_round(wrapped: Wrapped):
     """Python's case-insensitive patterns, and so Django's, take a dotless i for an i."""
     case = next(one for one in CASES if one.name == "django-signed")
@@ -176,7 +175,6 @@ async def test_letters_that_a_router_folds_to_ascii_are_no_way_round(wrapped: Wr
     await site.nobody_is_in()
 
 
-@pytest.mark.xfail(strict=True, reason="root_path is taken off at a slash alone; these routers take it off as a prefix")
 @pytest.mark.parametrize("name", ["litestar-server-outside-session", "quart-signed-outside-whoami"])
 async def test_a_root_path_run_together_with_the_login_is_no_way_round(name: str, wrapped: Wrapped):
     """Litestar and Quart read ``/rootlogin`` as ``/login`` under the ``root_path`` ``/root``."""

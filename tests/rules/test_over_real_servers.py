@@ -114,7 +114,7 @@ def say(port: int, line: str, *fields: str, body: bytes = LOGIN) -> str:
 
 
 def cookies_of(answer: str) -> list[str]:
-    head = answer.split("\r\n\r\n")[0].split("\r\n")
+    head = answer.split("\r\n\r\n", maxsplit=1)[0].split("\r\n")
     return [line.split(":", 1)[1].strip().split(";")[0] for line in head if line.lower().startswith("set-cookie:")]
 
 

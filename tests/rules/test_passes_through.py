@@ -14,8 +14,14 @@ from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.responses import StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -26,7 +32,7 @@ from tests.rules.conftest import KEY, Site, Wrapped
 
 WATCHED = {"login_user": "mark, session:user_id"}
 UNWATCHED = {"login_user": "json:/user", "request_user": "bearer:sub", "app_jwt_key": SECRET}
-OFFERED = {
+OFFERED: dict[str, Any] = {
     "http.response.pathsend": {},
     "http.response.zerocopysend": {},
     "http.response.trailers": {},
@@ -105,7 +111,7 @@ async def test_what_is_no_login_is_as_from_the_bare_app(name: str, settings: Any
     through = await _messages(wrapped(_pages(), **settings).app, f"/{name}", offered)
     assert through == bare
     assert [len(one.get("body", b"")) for one in through] == [len(one.get("body", b"")) for one in bare]
-    assert ["ran", "ran"] == RAN or name != "background"
+    assert RAN == ["ran", "ran"] or name != "background"
 
 
 _KEPT = "the selector session: notices every response to who is signed in, not only one that signs in"

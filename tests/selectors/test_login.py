@@ -105,8 +105,17 @@ def test_a_mark_without_a_middleware_or_too_late_raises():
     mark_login(exchange.scope, None)
 
 
-@pytest.mark.parametrize(("before", "now", "user"), [({}, {"u": 1}, "1"), ({"u": 1}, {"u": 2}, "2"), ({"u": 1}, {"u": 1}, None), ({"u": "1"}, {"u": 1}, None),
-                                                     ({"u": 1}, {}, None), ({"a": 1}, {"a": 2}, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "now", "user"),
+    [
+        ({}, {"u": 1}, "1"),
+        ({"u": 1}, {"u": 2}, "2"),
+        ({"u": 1}, {"u": 1}, None),
+        ({"u": "1"}, {"u": 1}, None),
+        ({"u": 1}, {}, None),
+        ({"a": 1}, {"a": 2}, None),
+    ],
+)
 async def test_session_is_a_login_when_it_changes(before, now, user):
     exchange = login_exchange(session=dict(before), declared=False)
     exchange.session_before = SessionBefore(exchange.scope)
@@ -127,9 +136,25 @@ async def test_off_the_declared_paths_a_body_is_not_read():
 
 
 @pytest.mark.parametrize(
-    "text", ["magic", "json:user", "jwt:/x", "jwt:x#sub", "header:", "header:X User", "session:", "session", "mark:x", "user", "bearer:sub",
-             "whoami:me", "whoami:", ":", "json :/x"]
-)  # fmt: skip
+    "text",
+    [
+        "magic",
+        "json:user",
+        "jwt:/x",
+        "jwt:x#sub",
+        "header:",
+        "header:X User",
+        "session:",
+        "session",
+        "mark:x",
+        "user",
+        "bearer:sub",
+        "whoami:me",
+        "whoami:",
+        ":",
+        "json :/x",
+    ],
+)
 def test_what_is_no_selector_of_a_login_stops_start_up_and_is_named(text):
     with pytest.raises(ConfigurationError, match="MFA_LOGIN_USER"):
         parse_selectors("MFA_LOGIN_USER", text, Settings())

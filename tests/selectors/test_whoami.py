@@ -57,8 +57,15 @@ async def test_a_failed_login_is_nobody_s():
 
 async def test_the_inner_request_is_a_clean_get_of_that_path():
     app = Me()
-    request = {"cookie": "a=1", "range": "bytes=0-1", "if-none-match": "x", "accept-encoding": "gzip", "content-length": "5", "x-kept": "1",
-               "host": "app.example"}  # fmt: skip
+    request = {
+        "cookie": "a=1",
+        "range": "bytes=0-1",
+        "if-none-match": "x",
+        "accept-encoding": "gzip",
+        "content-length": "5",
+        "x-kept": "1",
+        "host": "app.example",
+    }
     await login_user(
         WHOAMI, login_exchange(b"ok", SIGNED_IN, request=request, app=app, extensions={"http.response.push": {}})
     )

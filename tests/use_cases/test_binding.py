@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from mfa_middleware import InvalidCode, InvalidRequest, NotFound, StepUpRequired, TooManyAttempts, Unavailable
@@ -310,8 +312,8 @@ BROKEN = {
     "returns nothing": None,
     "returns a text": "x",
     "returns a state that is no JSON": Enrolment({"key": object()}, {}),
-    "returns no state": Enrolment(None, {}),
-    "shows nothing": Enrolment({}, None),
+    "returns no state": Enrolment(cast(Any, None), {}),
+    "shows nothing": Enrolment({}, cast(Any, None)),
 }
 
 
@@ -383,7 +385,17 @@ async def test_each_act_leaves_its_event(make_mfa, clock):
     await mfa.unlock("alice")
     await mfa.reset("alice")
     assert listener.names == [
-        "binding_begun", "bound", "binding_begun", "changed", "codes_regenerated", "challenged", "verified",
-        "released", "unbound", "imported", "unlocked", "reset",
-    ]  # fmt: skip
+        "binding_begun",
+        "bound",
+        "binding_begun",
+        "changed",
+        "codes_regenerated",
+        "challenged",
+        "verified",
+        "released",
+        "unbound",
+        "imported",
+        "unlocked",
+        "reset",
+    ]
     assert {one.user_id for one in listener.events} == {"alice"}

@@ -29,7 +29,7 @@ async def refusal(mfa, alice, code, factor="totp") -> TooManyAttempts:
     return refused.value
 
 
-async def failures(mfa, user_id="alice") -> int:
+async def failures(mfa, user_id="alice"):
     return (await mfa.parts.core.authenticator_store.load(user_id)).failures
 
 

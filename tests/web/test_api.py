@@ -1,4 +1,4 @@
-"""The JSON API over ASGI: whatever is sent, the answer is the contract's; and who may do what, by cookie and by bearer."""
+"""The JSON API over ASGI: whatever is sent, the answer is the contract's; who may do what, by cookie and by bearer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ADMIN = "an-admin-token-of-some-length"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-def name_of(operation) -> str:
+def name_of(operation):
     return f"{operation.method} {operation.path}"
 
 
@@ -32,7 +32,8 @@ WRITING = pytest.mark.parametrize("operation", [one for one in OPERATIONS if one
 
 
 def url(operation, **parts: str) -> str:
-    return "/mfa" + operation.path.format(**{"id": "nobody-s", "userId": "alice", **parts})
+    path: str = operation.path.format(**{"id": "nobody-s", "userId": "alice", **parts})
+    return "/mfa" + path
 
 
 def good(model: type[BaseModel]) -> dict[str, object]:
@@ -57,12 +58,22 @@ def bodies(operation) -> dict[str, bytes]:
             wrong[f"{alias} is missing"] = {key: value for key, value in fits.items() if key != alias}
             wrong[f"{alias} is null"] = {**fits, alias: None}
     raw = {
-        "an array": b"[]", "a string": b'"x"', "null": b"null", "a number": b"1", "no JSON": b"{", "a word": b"totp",
-        "no UTF-8": b'{"factor": "\xff"}', "UTF-16": '{"factor": "totp"}'.encode("utf-16"),
-        "deep": b'{"factor": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", "two documents": b"{}{}",
-        "half a surrogate pair": b'{"factor": "\\ud800"}', "a long number": b'{"factor": ' + b"9" * 10_000 + b"}",
-        "a comment": b"{/* */}", "a form": b"factor=totp&code=1", "NUL": b"\0",
-    }  # fmt: skip
+        "an array": b"[]",
+        "a string": b'"x"',
+        "null": b"null",
+        "a number": b"1",
+        "no JSON": b"{",
+        "a word": b"totp",
+        "no UTF-8": b'{"factor": "\xff"}',
+        "UTF-16": '{"factor": "totp"}'.encode("utf-16"),
+        "deep": b'{"factor": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        "two documents": b"{}{}",
+        "half a surrogate pair": b'{"factor": "\\ud800"}',
+        "a long number": b'{"factor": ' + b"9" * 10_000 + b"}",
+        "a comment": b"{/* */}",
+        "a form": b"factor=totp&code=1",
+        "NUL": b"\0",
+    }
     return {what: json.dumps(value).encode() for what, value in wrong.items()} | raw
 
 
@@ -241,9 +252,15 @@ async def test_a_client_that_leaves_amid_its_body_breaks_nothing(visitor, operat
         sent.append(message)
 
     scope = {
-        "type": "http", "method": operation.method, "path": url(operation), "headers": [(b"content-type", b"application/json")],
-        "query_string": b"", "root_path": "", "scheme": "http", "http_version": "1.1",
-    }  # fmt: skip
+        "type": "http",
+        "method": operation.method,
+        "path": url(operation),
+        "headers": [(b"content-type", b"application/json")],
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "http_version": "1.1",
+    }
     await visitor.middleware(scope, receive, send)
     assert sent[0]["status"] in (401, 422)
 
@@ -330,7 +347,7 @@ async def test_a_bug_is_a_500_that_tells_nothing(client, operation, monkeypatch,
         (f"00-{TRACE}-b7ad6b7169203331-01, 00-{TRACE}-b7ad6b7169203331-01", False),
         ("00-" + "0" * 32 + "-b7ad6b7169203331-01", False),
     ],
-)  # fmt: skip
+)
 async def test_the_trace_id_is_the_request_s_if_it_has_a_good_one(client, field, taken):
     problem = checked(await client.get("/mfa/status", headers={"traceparent": field})).json()
     assert (problem["traceId"] in field) is taken
@@ -358,7 +375,7 @@ async def test_a_login_is_held_and_released(client):
     assert released.headers["cache-control"] == "no-store"
 
 
-async def challenged(client) -> str:
+async def challenged(client):
     return (await client.post("/login")).json()["mfaToken"]
 
 
@@ -367,17 +384,21 @@ async def test_the_token_travels_in_each_of_its_ways(client, way):
     alice = await enrol(client.mfa)
     token = await challenged(client)
     answer = {"factor": "totp", "code": alice.code}
-    options: dict[str, Any] = {
+    ways: dict[str, Any] = {
         "body": {"json": {**answer, "mfaToken": token}},
         "form": {"data": {**answer, "mfaToken": token}},
         "multipart": {
-            "content": "".join(f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in {**answer, "mfaToken": token}.items()) + "--b--\r\n",
+            "content": "".join(
+                f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'
+                for k, v in {**answer, "mfaToken": token}.items()
+            )
+            + "--b--\r\n",
             "headers": {"content-type": "multipart/form-data; boundary=b"},
         },
         "bearer": {"json": answer, "headers": {"authorization": f"bearer  {token}"}},
         "cookie": {"json": answer, "headers": {"cookie": f"mfa_token={token}"}},
-    }[way]  # fmt: skip
-    assert (await client.post("/mfa/verify", **options)).status_code == 200
+    }
+    assert (await client.post("/mfa/verify", **ways[way])).status_code == 200
 
 
 async def test_over_https_the_cookie_has_the_host_prefix(client):
@@ -477,11 +498,17 @@ async def test_binding_and_listing_look_as_the_contract_says(client):
     listed = checked(await client.get("/mfa/authenticators", headers=ALICE))
     assert listed.json() == {
         "authenticators": [
-            {"id": pending["id"], "factor": "totp", "label": "phone", "enabled": True,
-             "createdAt": "2027-01-15T08:00:00Z", "lastUsedAt": listed.json()["authenticators"][0]["lastUsedAt"]}
+            {
+                "id": pending["id"],
+                "factor": "totp",
+                "label": "phone",
+                "enabled": True,
+                "createdAt": "2027-01-15T08:00:00Z",
+                "lastUsedAt": listed.json()["authenticators"][0]["lastUsedAt"],
+            }
         ],
         "recoveryCodesLeft": 10,
-    }  # fmt: skip
+    }
     assert (await client.get("/mfa/status", headers=ALICE)).json() == {
         "enabled": True,
         "required": False,
@@ -498,10 +525,17 @@ async def test_a_live_secret_is_never_told_again(client):
     one = f"/mfa/authenticators/{pending['id']}"
     told = ""
     for method, path, body in (
-        ("GET", "/mfa/authenticators", None), ("GET", one, None), ("GET", "/mfa/status", None), ("POST", confirm, {"code": code}),
-        ("PATCH", one, {"label": "x"}), ("POST", one + "/refresh", None), ("POST", "/mfa/step-up", None), ("POST", "/login", None),
-        ("GET", "/mfa/openapi.json", None), ("DELETE", one, None),
-    ):  # fmt: skip
+        ("GET", "/mfa/authenticators", None),
+        ("GET", one, None),
+        ("GET", "/mfa/status", None),
+        ("POST", confirm, {"code": code}),
+        ("PATCH", one, {"label": "x"}),
+        ("POST", one + "/refresh", None),
+        ("POST", "/mfa/step-up", None),
+        ("POST", "/login", None),
+        ("GET", "/mfa/openapi.json", None),
+        ("DELETE", one, None),
+    ):
         response = await client.request(method, path, json=body, headers=proof)
         told += response.text + str(response.headers)
     assert pending["secret"] not in told
@@ -524,7 +558,7 @@ async def change(client, alice, name, **headers):
     )
 
 
-async def assurance(client, person) -> str:
+async def assurance(client, person):
     headers = {"X-User": person.user_id}
     token = (await client.post("/mfa/step-up", headers=headers)).json()["mfaToken"]
     verified = await client.post("/mfa/verify", json={"factor": "totp", "code": person.code, "mfaToken": token})
@@ -604,6 +638,7 @@ async def test_the_app_s_other_answers_pass_untouched(app_factory):
     app = LoginApp()
     client = app_factory(app)
     assert (await client.get("/other")).headers.raw == [
-        (b"content-type", b"application/json"), (b"set-cookie", b"session=signed-in; HttpOnly")
-    ]  # fmt: skip
+        (b"content-type", b"application/json"),
+        (b"set-cookie", b"session=signed-in; HttpOnly"),
+    ]
     assert app.calls == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,12 +17,25 @@ from mfa_middleware.web.app import OPERATIONS
 from tests.world import LoginApp, enrol
 
 CONTRACT = {
-    "POST /verify", "POST /release", "POST /challenge", "GET /authenticators", "POST /authenticators", "POST /authenticators/{id}/confirm",
-    "PATCH /authenticators/{id}", "POST /authenticators/{id}/refresh", "DELETE /authenticators/{id}", "POST /recovery-codes", "POST /step-up",
-    "GET /status", "GET /users/{userId}/authenticators", "PATCH /users/{userId}/authenticators/{id}",
-    "DELETE /users/{userId}/authenticators/{id}", "DELETE /users/{userId}/authenticators", "POST /users/{userId}/authenticators/import",
+    "POST /verify",
+    "POST /release",
+    "POST /challenge",
+    "GET /authenticators",
+    "POST /authenticators",
+    "POST /authenticators/{id}/confirm",
+    "PATCH /authenticators/{id}",
+    "POST /authenticators/{id}/refresh",
+    "DELETE /authenticators/{id}",
+    "POST /recovery-codes",
+    "POST /step-up",
+    "GET /status",
+    "GET /users/{userId}/authenticators",
+    "PATCH /users/{userId}/authenticators/{id}",
+    "DELETE /users/{userId}/authenticators/{id}",
+    "DELETE /users/{userId}/authenticators",
+    "POST /users/{userId}/authenticators/import",
     "DELETE /users/{userId}/lockout",
-}  # fmt: skip
+}
 METHODS = ("get", "post", "patch", "delete")
 
 
@@ -87,10 +101,22 @@ async def test_what_is_answered_is_documented(app_factory, clock):
     client = app_factory(admin_token="an-admin-token-of-some-length")
     document = (await client.get("/mfa/openapi.json")).json()
     await enrol(client.mfa)
-    callers = ({}, {"X-User": "alice"}, {"X-User": "bob"}, {"authorization": "Bearer an-admin-token-of-some-length"})
-    origins = ({}, {"origin": "null"})
-    bodies = ({}, {"json": {}}, {"json": {"factor": "totp"}}, {"json": {"factor": "totp", "code": "1"}}, {"json": {"code": "1"}},
-              {"content": b" " * 70_000, "headers": {"content-type": "application/json"}}, {"json": {"factor": "none"}})  # fmt: skip
+    callers: tuple[Any, ...] = (
+        {},
+        {"X-User": "alice"},
+        {"X-User": "bob"},
+        {"authorization": "Bearer an-admin-token-of-some-length"},
+    )
+    origins: tuple[Any, ...] = ({}, {"origin": "null"})
+    bodies: tuple[Any, ...] = (
+        {},
+        {"json": {}},
+        {"json": {"factor": "totp"}},
+        {"json": {"factor": "totp", "code": "1"}},
+        {"json": {"code": "1"}},
+        {"content": b" " * 70_000, "headers": {"content-type": "application/json"}},
+        {"json": {"factor": "none"}},
+    )
     undocumented = set()
     for one in OPERATIONS:
         responses = document["paths"][one.path][one.method.lower()]["responses"]
