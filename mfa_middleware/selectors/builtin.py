@@ -144,7 +144,7 @@ class User(Selector):
             return None
         try:
             value = getattr(user, self.attribute, None)
-        except NotImplementedError as error:  # Starlette's SimpleUser has no identity
+        except NotImplementedError as error:  # Starlette's BaseUser leaves it to its subclasses
             raise Misconfigured(
                 f"user: {type(user).__name__} has no {self.attribute}; name another attribute, as in user:display_name"
             ) from error

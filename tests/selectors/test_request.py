@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.authentication import SimpleUser
+from starlette.authentication import BaseUser
 
 from mfa_middleware import Misconfigured
 from mfa_middleware.keyring import Keyring, new_key, parse_keys
@@ -112,8 +112,11 @@ async def test_user_reads_an_attribute_of_who_is_authenticated(user, found):
 
 
 async def test_a_user_without_an_identity_is_misconfigured():
+    class Nameless(BaseUser):
+        is_authenticated = True
+
     with pytest.raises(Misconfigured):
-        await request_user("user", scope_of(user=SimpleUser("alice")))
+        await request_user("user", scope_of(user=Nameless()))
 
 
 async def test_header_is_for_a_trusted_proxy():

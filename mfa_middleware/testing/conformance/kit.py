@@ -157,17 +157,8 @@ class Kit:
 
     async def _not_held(self, client: Client, response: Response, login: Login) -> NoReturn:
         """A login with the right password was not answered by a challenge: say why."""
-        if response.status_code >= _SERVER_ERROR:
-            error = f" ({response.error!r})" if response.error else ""
-            self._fail(
-                f"{login.name} with the right password was answered {response.status_code}{error}. Nobody is signed in, "
-                f"but neither can anybody be. The log says: {'; '.join(self._stage.log.told) or 'nothing'}."
-            )
         if not await self.signed_in(client):
-            self._fail(
-                f"{login.name} was answered {response.status_code} without a challenge, and signs nobody in: correct "
-                f"login(), who() or `user` of this class. The answer begins: {response.text[:200]!r}"
-            )
+            self._fail(self._why_nobody(response, login))
         what = f"{login.name} signs {self.user} in with the password alone."
         if not self._declared(login):
             self._open(what, f"declare it: MFA_LOGIN={self._settings.login}, {login.name}")
@@ -177,6 +168,22 @@ class Kit:
             "it at where the user's id stands (whoami:/path#/pointer asks the app itself); or, if the id that it finds "
             "is another one, correct `user` of this class.",
         )
+
+    def _why_nobody(self, response: Response, login: Login) -> str:
+        if response.status_code >= _SERVER_ERROR:
+            error = f" ({response.error!r})" if response.error else ""
+            return (
+                f"{login.name} with the right password was answered {response.status_code}{error}. Nobody is signed in, "
+                f"but neither can anybody be. The log says: {self._logged}."
+            )
+        return (
+            f"{login.name} was answered {response.status_code} without a challenge, and signs nobody in: correct "
+            f"login(), who() or `user` of this class. The answer begins: {response.text[:200]!r}"
+        )
+
+    @property
+    def _logged(self) -> str:
+        return "; ".join(dict.fromkeys(self._stage.log.told)) or "nothing"
 
 
 Attack = Callable[[Self], Awaitable[None]]

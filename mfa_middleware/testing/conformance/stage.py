@@ -90,7 +90,8 @@ class Stage:
         if started["type"] == "lifespan.startup.failed":
             raise NotReadyError(f"The app does not start: {started.get('message', '')}")
         await self.client().get("/")  # many frameworks put their middleware together at the first request
-        found = next((one for one in _reachable(self.app) if type(one) is MFAMiddleware), None)
+        middlewares = (one for one in _reachable(self.app) if issubclass(type(one), MFAMiddleware))
+        found = cast("MFAMiddleware | None", next(middlewares, None))
         if found is None:
             raise NotReadyError("No MFAMiddleware is to be found on `app`; give the app with the middleware on it.")
         self.middleware = found
