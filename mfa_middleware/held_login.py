@@ -242,7 +242,8 @@ class Capture:
             self.complete = not message.get("more_body", False)
         else:
             raise LoginNotHeld(f"the login's response has a message {kind} that cannot be held")
-        self.messages.append(message)
+        # A copy: the app may use its message and its buffer again.
+        self.messages.append({**message, "body": self._body[-1]} if self._body else {**message})
 
     def _start(self, message: Message) -> None:
         self.status = message["status"]

@@ -78,7 +78,7 @@ class Responder:
             await login.passage.app(login.scope, receive, self.send)
         except BaseException:
             if not self._passing:
-                await self._put_back()
+                self._put_back()
             raise
         if self._capture is not None and not self._passing and not self._answered:
             await self._refuse(LoginNotHeld("the app did not finish the login's response"))
@@ -220,13 +220,13 @@ class Responder:
 
     async def _answer(self, answer: WireAnswer) -> None:
         self._answered = True
-        await self._put_back()
+        self._put_back()
         login = self._exchange
         await answer.send(self._send, *Origins(self._parts.settings).fields(login.scope))
 
-    async def _put_back(self) -> None:
+    def _put_back(self) -> None:
         if self._exchange.place is Place.INSIDE and self._exchange.session_before is not None:
-            await self._exchange.session_before.put_back()
+            self._exchange.session_before.put_back()
 
 
 def login_scope(scope: Scope, parts: Parts, *, inside: bool, strip: bool, record: bool) -> Scope:

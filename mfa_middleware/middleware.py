@@ -125,7 +125,8 @@ class MFAMiddleware:
                 await self._watched(parts, scope, receive, send)
                 return
         had = outside and parts.session_cookies.within(scope["headers"])
-        strip = had and self._gate is None and bool(methods & {"*", scope["method"].upper()})
+        expected = bool(methods & {"*", scope["method"].upper()})
+        strip = had and self._gate is None and expected
         blocked: tuple[bytes, ...] = ()
         if had and self._gate is not None and blocks(scope["method"], methods):
             try:
@@ -135,10 +136,17 @@ class MFAMiddleware:
                 return
         inner = login_scope(scope, parts, inside=not outside, strip=strip, record=had and not strip)
         seen = untouched(scope) if outside else scope
-        passage = Passage(self.app, seen, lambda: _refusal_of_mark(parts, scope, declared=True))
+        holdable = strip or bool(blocked) or not had
+        passage = Passage(self.app, seen, lambda: _refusal_of_mark(parts, scope, declared=holdable))
         inner[PASSAGE] = passage
         login = LoginExchange(
-            inner, place, passage, declared=True, session_cookies=parts.session_cookies, gated=bool(blocked)
+            inner,
+            place,
+            passage,
+            declared=True,
+            session_cookies=parts.session_cookies,
+            gated=bool(blocked),
+            expected=expected,
         )
         if not outside and "session" in inner:
             login.session_before = SessionBefore(inner)

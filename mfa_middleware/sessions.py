@@ -7,7 +7,7 @@ there. Content is changed in place: Starlette's mapping tracks changes, and who 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -25,75 +25,49 @@ def session_of(scope: Mapping[str, Any]) -> MutableMapping[str, Any] | None:
 
 
 class SessionBefore:
-    """The session as it was when a request came in."""
+    """The session as it was before the app did anything to it.
 
-    __slots__ = ("_content", "_handler", "_id", "_original", "_scope")
+    A session of starsessions that is loaded later is looked at in the moment when it is: its store is no witness, for
+    it may be written before we decide. A session that is never seen counts as empty: who is in it then has logged in.
+    """
+
+    __slots__ = ("_handler", "_original", "_scope", "content")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._original = scope.get("session")
-        session = session_of(scope)
-        self._content = None if session is None else _deep_copy(session)
         self._handler: Any = scope.get("session_handler")
-        self._id = self._handler.session_id if self._handler is not None else None
+        session = session_of(scope)
+        self.content: Mapping[str, Any] = {} if session is None else _deep_copy(session)
+        if self._handler is not None and not self._handler.is_loaded:
+            self._handler.load = self._recording(self._handler.load)
 
-    @property
-    def known(self) -> bool:
-        """Whether the content is at hand (False while a session is not loaded)."""
-        return self._content is not None
-
-    async def content(self) -> Mapping[str, Any]:
-        """The content before the request; empty when there was none.
-
-        A session that the app loaded later is read again from its store, which the login has not reached yet.
-        """
-        if self._content is None:
-            self._content = await self._stored() if self._handler is not None and self._id else {}
-        return self._content
-
-    async def put_back(self) -> None:
+    def put_back(self) -> None:
         """Undo all that the request did to the session."""
-        content = await self.content()
-        if issubclass(type(self._original), MutableMapping):
+        if issubclass(type(self._original), MutableMapping) or self._handler is None:
             self._scope["session"] = self._original
-        elif self._handler is None or not self._handler.is_loaded:
-            self._scope["session"] = self._original
-            return
-        _set_content(self._scope, content)
+        _set_content(self._scope, self.content)
 
-    async def _stored(self) -> dict[str, Any]:
-        stored = await self._handler.store.read(session_id=self._id, lifetime=self._handler.lifetime)
-        content: dict[str, Any] = self._handler.serializer.deserialize(stored)
-        content.pop(_STARSESSIONS_METADATA, None)
-        return content
+    def _recording(self, load: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def recorded_load() -> None:
+            first = not self._handler.is_loaded
+            await load()
+            if first:
+                self.content = _deep_copy(session_of(self._scope) or {})
+
+        return recorded_load
 
 
 class RecordingScope(dict[str, Any]):
-    """A scope that remembers the session as a middleware further in first sets it, for who stands outside of it.
-
-    A session that is never seen before the app's own doing counts as empty: then whoever is in it has logged in.
-    """
+    """A scope that remembers the session as a middleware further in first sets it, for who stands outside of it."""
 
     before: SessionBefore | None = None
 
-    def __setitem__(self, key: str, value: Any) -> None:  # noqa: ANN401  whatever stands in a scope
+    def __setitem__(self, key: str, value: object) -> None:
         super().__setitem__(key, value)
-        if key == "session_handler":
-            self._record_load(value)
-        elif key == "session" and self.before is None:
+        # starsessions sets its guard first, and then the handler that loads.
+        if key == "session_handler" or (key == "session" and self.before is None):
             self.before = SessionBefore(self)
-
-    def _record_load(self, handler: Any) -> None:  # noqa: ANN401  of starsessions, which may not be installed
-        """Look at a session of starsessions when it is loaded; its store is written before we look, and no witness."""
-        load = handler.load
-
-        async def recorded_load() -> None:
-            first = not handler.is_loaded
-            await load()
-            if first:
-                self.before = SessionBefore(self)
-
-        handler.load = recorded_load
 
 
 def session_value(scope: Mapping[str, Any], key: str) -> object:

@@ -55,7 +55,7 @@ class WebSocketWatch:
         if user is None:
             return False
         self._closed = True
-        await login.session_before.put_back()
+        login.session_before.put_back()
         trace = events.trace_id(self._scope["headers"])
         reason = "a WebSocket signed somebody in; it was closed"
         await self._parts.core.events.emit(

@@ -32,7 +32,7 @@ async def test_whatever_the_login_did_is_undone_in_the_very_object(before, after
     kept = SessionBefore(scope)
     session.clear()
     session.update(after)
-    await kept.put_back()
+    kept.put_back()
     assert scope["session"] is session
     assert session == before
 
@@ -44,7 +44,7 @@ async def test_a_nested_change_is_undone_and_does_not_leak_into_the_copy():
     session["cart"].append("pear")
     session["profile"]["name"] = "alice"
     held = session_content(scope)
-    await kept.put_back()
+    kept.put_back()
     assert session == {"cart": ["apple"], "profile": {"name": "nobody"}}
     assert held == {"cart": ["apple", "pear"], "profile": {"name": "alice"}}
 
@@ -54,7 +54,7 @@ async def test_a_session_that_was_replaced_by_another_object_is_the_former_again
     scope: dict[str, Any] = {"session": session}
     kept = SessionBefore(scope)
     scope["session"] = {"user": "alice"}
-    await kept.put_back()
+    kept.put_back()
     assert scope["session"] is session
     assert session == {"user": "nobody"}
 

@@ -39,7 +39,8 @@ class LoginExchange:
     """A request and the app's response to it, or the response's start alone (then ``body`` is None).
 
     ``scope`` is the request's as it reached the app, and ``place`` where we stand. ``session_before`` is there where
-    it could be seen. ``gated`` says that the request's session cookies are blocked until the login is released.
+    it could be seen. ``expected`` says that its method is declared as well as its path, ``gated`` that
+    its session cookies are blocked until the login is released.
     """
 
     scope: Scope
@@ -49,6 +50,7 @@ class LoginExchange:
     session_cookies: CookieNames
     session_before: SessionBefore | None = None
     gated: bool = False
+    expected: bool = False
     before: object = None  #: what ``whoami:`` answered before the login, where it had to be asked
     status: int = 0
     headers: RawHeaders = ()

@@ -104,13 +104,15 @@ class Session(Selector):
     def notices(self, login: LoginExchange) -> bool:
         if login.place is Place.OUTSIDE and not login.declared:
             return False
-        return session_value(login.scope, self.key) is not None
+        return self._signed_in(login) is not None
 
     async def of_login(self, login: LoginExchange) -> object:
+        return self._signed_in(login)
+
+    def _signed_in(self, login: LoginExchange) -> object:
+        """Who stands there now and did not before."""
         now = session_value(login.scope, self.key)
-        if now is None or login.session_before is None:
-            return now
-        before = (await login.session_before.content()).get(self.key)
+        before = None if login.session_before is None else login.session_before.content.get(self.key)
         return None if str(before) == str(now) else now
 
     async def of_request(self, request: RequestExchange) -> object:

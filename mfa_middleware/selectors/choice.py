@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
@@ -90,6 +91,20 @@ class LoginSelectors:
         """What ``session:`` reads in that scope now, whether or not it is a login."""
         return None if self._session is None else session_value(scope, self._session.key)
 
+    def _refuse_unread(self, login: LoginExchange, asked: Sequence[Selector]) -> None:
+        """Stop at a success that is no JSON where only selectors that read JSON could tell: it may give a token.
+
+        :raises LoginNotHeld: then.
+        """
+        if self._mark_works or not login.expected or {one.kind for one in asked} - {"mark", "json", "jwt"}:
+            return
+        success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool((login.body or b"").strip())
+        if (success or login.gives_session) and json_body(login.headers, login.body or b"") is None:
+            raise LoginNotHeld(
+                "the response to a login's request is no JSON, and MFA_LOGIN_USER reads nothing else; "
+                "add whoami:, session: or header:"
+            )
+
     def refuse_blindness(self, login: LoginExchange) -> None:
         """Stop where none of the selectors can ever see a login, and the second factor would quietly be off.
 
@@ -133,7 +148,9 @@ class LoginSelectors:
         if len(found) > 1:
             raise LoginNotHeld("the selectors of MFA_LOGIN_USER found different users in one response")
         user = found.pop() if found else None
-        if user is not None and login.place is Place.OUTSIDE:
+        if user is None:
+            self._refuse_unread(login, asked)
+        elif login.place is Place.OUTSIDE:
             _refuse_known_session(login)
         return user
 

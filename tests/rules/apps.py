@@ -60,7 +60,7 @@ Wrap = Callable[[App], App]
 def checked(fields: Mapping[str, Any]) -> str | None:
     """The user whose password that is. As apps do, it forgives blanks and capitals in the name."""
     name = str(fields.get("username", "")).strip().lower()
-    return name if PASSWORDS.get(name) == fields.get("password") else None
+    return name if name in PASSWORDS and PASSWORDS[name] == fields.get("password") else None
 
 
 async def fields_of(request: Request) -> Mapping[str, Any]:

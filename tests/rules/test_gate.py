@@ -85,7 +85,7 @@ class ServerSideApp:
             if name == b"cookie"
             for part in value.decode().split(";")
         )
-        return cookies.get("session", f"fresh-{uuid.uuid4().hex}")
+        return str(cookies.get("session", f"fresh-{uuid.uuid4().hex}"))
 
     @staticmethod
     async def _answer(send: Any, status: int, document: Any, session_id: str) -> None:

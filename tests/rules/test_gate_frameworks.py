@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 
+from mfa_middleware import MFA
+from mfa_middleware.gate import SessionGate
 from tests.rules.apps import WITH_COOKIE, WRONG, Case
 from tests.rules.conftest import Wrapped
 
@@ -48,15 +51,14 @@ async def test_a_wrong_password_costs_nobody_the_session(case: Case, wrapped: Wr
     client = site.client()
     await client.get("/visit")
     before = dict(client.cookies)
-    wrong = {"form": WRONG} if case.body == "form" else {"json": WRONG}
+    wrong: dict[str, Any] = {"form": WRONG} if case.body == "form" else {"json": WRONG}
     await site.login(client, **wrong)
     assert site.told.names == []
-    store = site.app.mfa.parts.core.authenticator_store
-    digests = site.app.mfa.parts.gate._digests(
-        {"headers": [(b"cookie", f"{k}={v}".encode()) for k, v in before.items()]}
-    )
+    mfa: MFA = cast("Any", site.app).mfa
+    fields = [(b"cookie", f"{name}={value}".encode()) for name, value in before.items()]
+    digests = list(SessionGate._digests(cast("SessionGate", mfa.parts.gate), {"headers": fields}))
     assert digests
-    assert await store.session_blocked(list(digests), 0.0) == frozenset()
+    assert await mfa.parts.core.authenticator_store.session_blocked(digests, 0.0) == frozenset()
 
 
 @pytest.mark.parametrize("case", OUTSIDE, ids=str)

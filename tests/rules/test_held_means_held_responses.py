@@ -518,9 +518,6 @@ async def test_the_anonymous_session_is_as_it_was_while_the_login_is_held(build:
     assert (await client.get("/me")).json == before == {"user": None, "cart": {"items": ["tea"]}}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="on a declared path marking never raises, though the method's cookies are not stripped"
-)
 async def test_marking_by_a_method_that_is_not_declared_raises_where_a_session_cookie_came(wrapped: Wrapped):
     """Its session cookie is not stripped, so that such a login could not be held."""
     site = wrapped(_marking("alice", path="/login"), login_user="mark")
@@ -542,7 +539,6 @@ async def test_marking_in_a_websocket_raises(wrapped: Wrapped):
     assert raised == [True]
 
 
-@pytest.mark.xfail(strict=True, reason="what is let go are the messages themselves, changed since")
 async def test_a_message_that_the_app_uses_again_passes_as_it_was_sent(wrapped: Wrapped):
     """A wrong password's answer, streamed through one dict and one buffer."""
 

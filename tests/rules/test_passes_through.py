@@ -114,17 +114,9 @@ async def test_what_is_no_login_is_as_from_the_bare_app(name: str, settings: Any
     assert RAN == ["ran", "ran"] or name != "background"
 
 
-_KEPT = "the selector session: notices every response to who is signed in, not only one that signs in"
-_kept = pytest.mark.xfail(strict=True, reason=_KEPT)
-
-
 @pytest.mark.parametrize(
     ("name", "offered"),
-    [
-        pytest.param(name, offered, marks=_kept if name == "large" or (name == "file" and offered) else ())
-        for name in PATHS
-        for offered in (None, OFFERED)
-    ],
+    [(name, offered) for name in PATHS for offered in (None, OFFERED)],
 )
 async def test_inside_what_a_signed_in_user_sees_is_as_from_the_bare_app(name: str, offered: Any, wrapped: Wrapped):
     """A session that has somebody in it already makes no login of every response."""
@@ -144,7 +136,6 @@ def _without_vary(message: Message) -> Message:
     return {**message, "headers": [pair for pair in message["headers"] if pair[0] != b"vary"]}
 
 
-@_kept
 async def test_inside_a_stream_to_a_signed_in_user_is_not_kept_until_its_end(wrapped: Wrapped):
     """Server-sent events never end; the first must arrive all the same."""
 
