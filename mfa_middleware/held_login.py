@@ -26,6 +26,7 @@ _FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
 _BODILESS = (204, 304)
 _LARGEST_DECODED = 64 * 1024 * 1024
 _DEEPEST_JSON = 32
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{16,}")
 _PATH_CHARACTERS = "/%:@!$&'()*+,=-._~"  # RFC 3986 §3.3, without the semicolon that ends a cookie's attribute
 
 
@@ -194,16 +195,26 @@ def json_body(headers: RawHeaders, body: bytes) -> object:
 
 
 def bearer_tokens(document: object, depth: int = 0) -> list[str]:
-    """The bearer tokens that a response gives: ``access_token`` or ``token``, at any depth of its JSON."""
+    """The bearer tokens that a response gives, at any depth of its JSON: ``access_token``, ``token``, and any JWT.
+
+    A JWT counts under whatever name: a GraphQL client chooses the names of what it is answered.
+    """
     if depth > _DEEPEST_JSON:
         return []
+    if isinstance(document, str):
+        return [document] if _JWT.fullmatch(document) else []
     if isinstance(document, list):
         return [token for item in document for token in bearer_tokens(item, depth + 1)]
     if not isinstance(document, dict):
         return []
-    own = [document[name] for name in ("access_token", "token") if name in document]
+    own = [document[name] for name in ("access_token", "token") if isinstance(document.get(name), str)]
     deeper = [token for value in document.values() for token in bearer_tokens(value, depth + 1)]
-    return [token for token in own if isinstance(token, str) and token] + deeper
+    return list(dict.fromkeys(token for token in own + deeper if token))
+
+
+def is_jwt(text: str) -> bool:
+    """Whether that text has the shape of a JWT."""
+    return _JWT.fullmatch(text) is not None
 
 
 class Capture:

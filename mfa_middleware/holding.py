@@ -19,7 +19,6 @@ from mfa_middleware.passage import Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
 from mfa_middleware.selectors.whoami import WhoAmI
 from mfa_middleware.sessions import RecordingScope, session_content
-from mfa_middleware.web.origin import Origins
 
 logger = logging.getLogger(__name__)
 _REFUSED_WITHOUT_SESSION = (400, 403)
@@ -176,6 +175,8 @@ class Responder:
         if challenge is None:
             await self._let_go(capture)
             return
+        # Its token is told to nobody: a page of another origin shall not begin a login in somebody's browser.
+        self._parts.origins.check(login.scope)
         await self._answer(
             self._parts.dialect.challenge(
                 challenge, login.scope, mount=login.passage.root_path + self._parts.settings.mount
@@ -222,7 +223,7 @@ class Responder:
         self._answered = True
         self._put_back()
         login = self._exchange
-        await answer.send(self._send, *Origins(self._parts.settings).fields(login.scope))
+        await answer.send(self._send, *self._parts.origins.fields(login.scope))
 
     def _put_back(self) -> None:
         if self._exchange.place is Place.INSIDE and self._exchange.session_before is not None:

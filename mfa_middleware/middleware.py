@@ -15,6 +15,7 @@ from mfa_middleware.login_request import is_excepted
 from mfa_middleware.mfa import MFA
 from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, untouched
+from mfa_middleware.reporting import Way, reporting
 from mfa_middleware.selectors import LoginExchange, Place
 from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
@@ -46,6 +47,7 @@ class MFAMiddleware:
         self._gate: SessionGate | None = None
         self._mount = ""
         self._watches = False
+        self._undeclared: Way = self._watched
         self._sees_session = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +77,7 @@ class MFAMiddleware:
         if methods:
             return self._may_be_login(parts, methods, scope, receive, send)
         if self._watches:
-            return self._watched(parts, scope, receive, send)
+            return self._undeclared(parts, scope, receive, send)
         return self.app(scope, receive, send)
 
     def _not_http(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -178,7 +180,8 @@ class MFAMiddleware:
         except Unavailable as error:
             logger.warning("mfa-middleware: an engine is away; 503 where it is needed: %s", error.reason)
         self._mount = parts.settings.mount
-        self._watches = bool(parts.login_user.watchers) or not self._mounts
+        self._watches = bool(parts.login_user.watchers) or not self._mounts or parts.settings.report
+        self._undeclared = reporting(self.app, self._watched) if parts.settings.report else self._watched
         self._gate = parts.gate
         self._sees_session = parts.login_user.sees_session
         self._parts = parts

@@ -25,6 +25,7 @@ from mfa_middleware.selectors.choice import selector_kinds
 from mfa_middleware.settings import Settings, join, split
 from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy, TokenStore
 from mfa_middleware.tokens import Tokens
+from mfa_middleware.web.origin import Origins
 
 if TYPE_CHECKING:
     from mfa_middleware.web.calls import Desk
@@ -85,6 +86,7 @@ class Parts:
             policy=LockPolicy(settings.user_failures, settings.lockout),
         )
         self.hints = Hints()
+        self.origins = Origins(settings)
         gate = SessionGate(self.core.authenticator_store, self.session_cookies, max_age=settings.session_max_age)
         self.gate = gate if settings.session_mode == "gate" else None
 

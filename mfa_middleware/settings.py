@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     session_cookie: Annotated[str, AfterValidator(_cookie_names)] = Field(
         default="session, sessionid", description="names of the app's session cookies, comma-separated"
     )
+    report: bool = Field(default=False, description="watch undeclared paths for logins and report them as events")
     session_mode: Literal["strip", "gate"] = Field(default="strip", description="strip or gate")
     session_max_age: int = Field(default=1_209_600, ge=60, description="seconds that the app's sessions can live")
     request_user: str = Field(default="session:user_id, user", description="selectors for the user of a request")

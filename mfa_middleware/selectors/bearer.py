@@ -12,12 +12,41 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from mfa_middleware.errors import LoginNotHeld, Unavailable
-from mfa_middleware.held_login import header, json_body
+from mfa_middleware.held_login import bearer_tokens, header, is_jwt, json_body
 from mfa_middleware.passage import Scope
 from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
-from mfa_middleware.selectors.values import check_pointer, resolve
+from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.settings import Settings, split
 from mfa_middleware.tokens import is_mfa_token
+
+
+def refuse_several_subjects(document: object) -> None:
+    """Stop at a response with JWTs of several subjects in different objects: each is a login of its own.
+
+    Those beside each other in one object (an access, a refresh, an identity token) may name their subject differently.
+
+    :raises LoginNotHeld: then.
+    """
+    groups = _subjects(document)
+    if len(groups) > 1 and len(frozenset[str]().union(*groups)) > 1:
+        raise LoginNotHeld("the login's response has tokens of several users")
+
+
+def _subjects(document: object) -> list[frozenset[str]]:
+    """The subjects of the JWTs in each object that has some."""
+    if isinstance(document, list):
+        return [group for item in document for group in _subjects(item)]
+    if not isinstance(document, dict):
+        return []
+    own = frozenset(str(_subject(value)) for value in document.values() if isinstance(value, str) and is_jwt(value))
+    return [*([own] if own else []), *(group for value in document.values() for group in _subjects(value))]
+
+
+def _subject(token: str) -> object:
+    try:
+        return jwt.decode(token, options={"verify_signature": False}).get("sub")
+    except (jwt.InvalidTokenError, ValueError):
+        return None
 
 
 def bearer_of(scope: Scope) -> str | None:
@@ -44,16 +73,21 @@ class Jwt(Selector):
         return cls(check_pointer(pointer), claim)
 
     async def of_login(self, login: LoginExchange) -> object:
-        token = resolve(json_body(login.headers, login.body or b""), self.pointer)
-        if token is None:
-            return None
-        if not isinstance(token, str):
-            raise LoginNotHeld("there is no JWT where MFA_LOGIN_USER expects one")
+        document = json_body(login.headers, login.body or b"")
+        # A client of GraphQL can give the token another name, or ask for several: then any JWT counts.
+        tokens = resolve_each(document, self.pointer) or [one for one in bearer_tokens(document) if is_jwt(one)]
+        users = [user for token in tokens if (user := self._user(token)) is not None]
+        if len({str(user) for user in users}) > 1:
+            raise LoginNotHeld("the login's response has tokens of several users")
+        return users[0] if users else None
+
+    def _user(self, token: object) -> object:
         try:
-            claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+            if isinstance(token, str):
+                return jwt.decode(token, options={"verify_signature": False}).get(self.claim)
         except (jwt.InvalidTokenError, ValueError) as error:
             raise LoginNotHeld("there is no JWT where MFA_LOGIN_USER expects one") from error
-        return claims.get(self.claim)
+        raise LoginNotHeld("there is no JWT where MFA_LOGIN_USER expects one")
 
 
 class Bearer(Selector):

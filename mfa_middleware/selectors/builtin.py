@@ -8,7 +8,7 @@ from typing import Self
 from mfa_middleware.errors import LoginNotHeld, Misconfigured
 from mfa_middleware.held_login import header, json_body
 from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
-from mfa_middleware.selectors.values import check_pointer, resolve
+from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.sessions import session_value
 from mfa_middleware.settings import Settings
 
@@ -77,7 +77,11 @@ class Json(Selector):
         return cls(check_pointer(argument))
 
     async def of_login(self, login: LoginExchange) -> object:
-        return resolve(json_body(login.headers, login.body or b""), self.pointer)
+        document = json_body(login.headers, login.body or b"")
+        found = resolve_each(document, self.pointer)
+        if len({str(value) for value in found}) > 1:
+            raise LoginNotHeld("the login's response names several users")
+        return found[0] if found else None
 
 
 class Session(Selector):

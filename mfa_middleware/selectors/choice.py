@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import bearer_tokens, json_body
+from mfa_middleware.held_login import bearer_tokens, is_jwt, json_body
 from mfa_middleware.passage import Scope
 from mfa_middleware.selectors.base import (
     ALREADY_HAD,
@@ -17,7 +17,7 @@ from mfa_middleware.selectors.base import (
     Selector,
     SelectorKind,
 )
-from mfa_middleware.selectors.bearer import Bearer, Jwt, bearer_of
+from mfa_middleware.selectors.bearer import Bearer, Jwt, bearer_of, refuse_several_subjects
 from mfa_middleware.selectors.builtin import Header, Json, Mark, Session, User
 from mfa_middleware.selectors.values import user_id
 from mfa_middleware.selectors.whoami import WhoAmI
@@ -92,14 +92,17 @@ class LoginSelectors:
         return None if self._session is None else session_value(scope, self._session.key)
 
     def _refuse_unread(self, login: LoginExchange, asked: Sequence[Selector]) -> None:
-        """Stop at a success that is no JSON where only selectors that read JSON could tell: it may give a token.
+        """Stop where only selectors that read JSON could tell, and found nobody, and a token may be given all the same.
 
-        :raises LoginNotHeld: then.
+        :raises LoginNotHeld: for a success that is no JSON, and for JSON with a JWT in another place.
         """
         if self._mark_works or not login.expected or {one.kind for one in asked} - {"mark", "json", "jwt"}:
             return
+        document = json_body(login.headers, login.body or b"")
+        if any(is_jwt(token) for token in bearer_tokens(document)):
+            raise LoginNotHeld("the response to a login's request has a JWT, and no user where MFA_LOGIN_USER looks")
         success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool((login.body or b"").strip())
-        if (success or login.gives_session) and json_body(login.headers, login.body or b"") is None:
+        if (success or login.gives_session) and document is None:
             raise LoginNotHeld(
                 "the response to a login's request is no JSON, and MFA_LOGIN_USER reads nothing else; "
                 "add whoami:, session: or header:"
@@ -150,7 +153,10 @@ class LoginSelectors:
         user = found.pop() if found else None
         if user is None:
             self._refuse_unread(login, asked)
-        elif login.place is Place.OUTSIDE:
+            return None
+        if login.body is not None:
+            refuse_several_subjects(json_body(login.headers, login.body))
+        if login.place is Place.OUTSIDE:
             _refuse_known_session(login)
         return user
 

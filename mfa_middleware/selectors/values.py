@@ -50,6 +50,14 @@ def check_pointer(pointer: str) -> str:
     return pointer
 
 
+def resolve_each(document: object, pointer: str) -> list[object]:
+    """What stands at the pointer; of a list, what stands there in each of its items (a batch of GraphQL operations)."""
+    found = resolve(document, pointer)
+    if found is None and isinstance(document, list):
+        return [value for item in document if (value := resolve(item, pointer)) is not None]
+    return [] if found is None else [found]
+
+
 def resolve(document: object, pointer: str) -> object:
     """What stands at the pointer; None when it leads nowhere (RFC 6901 §4)."""
     for token in pointer.split("/")[1:]:
