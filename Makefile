@@ -41,10 +41,10 @@ demo: $(STAMP)
 	@$(BIN)/python -m examples.demo --port $(PORT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	$(BIN)/python -m pytest -n auto -m 'not slow' $(ARGS)
 
 check: lint types imports coverage
 
@@ -59,7 +59,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 coverage: $(STAMP)
-	$(BIN)/python -m pytest --cov $(ARGS)
+	$(BIN)/python -m pytest -n auto --cov $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --select I --fix

@@ -54,16 +54,16 @@ class InSession:
 
 def variants(folder: Path) -> Mapping[str, App]:
     """The apps that are compared."""
-    database = f"sqlite:///{folder}/bench.sqlite3"
-    default = Settings(database_url=database)
-    unwatched = Settings(database_url=database, login_user="json:/user")
+    default = Settings(database_url=f"sqlite:///{folder}/default.sqlite3")
+    unwatched = Settings(database_url=f"sqlite:///{folder}/unwatched.sqlite3", login_user="json:/user")
+    inside = Settings(database_url=f"sqlite:///{folder}/inside.sqlite3")
     return {
         "bare": bare,
         "no-op middleware": Noop(bare),
         "default settings": MFAMiddleware(bare, settings=default),
         "no selector watches": MFAMiddleware(bare, settings=unwatched),
         "bare, with a session": InSession(bare),
-        "default settings, inside of a session": InSession(MFAMiddleware(bare, settings=default)),
+        "default settings, inside of a session": InSession(MFAMiddleware(bare, settings=inside)),
     }
 
 

@@ -17,6 +17,7 @@ from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, untouched
 from mfa_middleware.reporting import Way, reporting
 from mfa_middleware.selectors import LoginExchange, Place
+from mfa_middleware.selectors.base import INSIDE, OUTSIDE
 from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
 from mfa_middleware.web_socket import WebSocketWatch
@@ -49,6 +50,7 @@ class MFAMiddleware:
         self._watches = False
         self._undeclared: Way = self._watched
         self._sees_session = False
+        self._strips_fields = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -71,7 +73,7 @@ class MFAMiddleware:
         root_path = scope.get("root_path", "")
         if self._mounts and self._is_ours(path, root_path):
             return self._sub_app(scope, receive, send)
-        if parts.login_user.fields:
+        if self._strips_fields:
             scope = _without_fields(parts, scope)
         methods = parts.login_methods(path, root_path)
         if methods:
@@ -106,8 +108,8 @@ class MFAMiddleware:
 
     def _watched(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """A path that is not declared: a login is noticed by the start of its response."""
-        place = Place.of(scope)
-        seen = scope if self._mounts or place is Place.INSIDE else untouched(scope)
+        place = INSIDE if "session" in scope else OUTSIDE
+        seen = scope if self._mounts or place is INSIDE else untouched(scope)
         passage = Passage(self.app, seen, lambda: _refusal_of_mark(parts, scope, declared=False))
         scope[PASSAGE] = passage
         login = LoginExchange(scope, place, passage, declared=False, session_cookies=parts.session_cookies)
@@ -183,6 +185,7 @@ class MFAMiddleware:
         self._watches = bool(parts.login_user.watchers) or not self._mounts or parts.settings.report
         self._undeclared = reporting(self.app, self._watched) if parts.settings.report else self._watched
         self._gate = parts.gate
+        self._strips_fields = bool(parts.login_user.fields)
         self._sees_session = parts.login_user.sees_session
         self._parts = parts
         return parts

@@ -24,8 +24,12 @@ class Place(Flag):
     @classmethod
     def of(cls, scope: Scope) -> Place:
         """Where we stand in a request of that scope: inside, where a session middleware has been."""
-        return cls.INSIDE if "session" in scope else cls.OUTSIDE
+        return INSIDE if "session" in scope else OUTSIDE
 
+
+# Looking a member up in its enum costs; these two are asked for on every request.
+OUTSIDE = Place.OUTSIDE
+INSIDE = Place.INSIDE
 
 #: Why a login in a session that the client knows already is refused.
 ALREADY_HAD = (

@@ -7,7 +7,7 @@ from typing import Self
 
 from mfa_middleware.errors import LoginNotHeld, Misconfigured
 from mfa_middleware.held_login import header, json_body
-from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
+from mfa_middleware.selectors.base import OUTSIDE, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.sessions import session_value
 from mfa_middleware.settings import Settings
@@ -106,7 +106,7 @@ class Session(Selector):
         return cls(argument)
 
     def notices(self, login: LoginExchange) -> bool:
-        if login.place is Place.OUTSIDE and not login.declared:
+        if login.place is OUTSIDE and not login.declared:
             return False
         return self._signed_in(login) is not None
 
