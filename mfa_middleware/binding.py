@@ -209,18 +209,20 @@ def _backup_codes(core: Core, user_id: str) -> tuple[Sequence[str], Authenticato
         return (), None
     name, factor = core.backup
     state, codes = factor.issue()
-    return codes, backup_row(core, user_id, name, state)
+    return codes, new_live_row(core, user_id, name, state, backup=True)
 
 
-def backup_row(core: Core, user_id: str, name: str, state: State) -> Authenticator:
-    """A live row for the codes of a backup factor."""
+def new_live_row(
+    core: Core, user_id: str, factor: str, state: State, *, label: str | None = None, backup: bool = False
+) -> Authenticator:
+    """A row that is live at once: of recovery codes, or of a secret that another system knew."""
     row_id = uuid.uuid4().hex
     return Authenticator(
         id=row_id,
         user_id=user_id,
-        factor=name,
-        backup=True,
-        label=core.factor(name).title,
+        factor=factor,
+        backup=backup,
+        label=label or core.factor(factor).title,
         enabled=True,
         state=core.seal_state(state, user_id=user_id, authenticator_id=row_id),
         pending=None,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mfa_middleware.binding import backup_row, live_row
+from mfa_middleware.binding import live_row, new_live_row
 from mfa_middleware.callers import Caller, has_proven, require_proof
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidRequest, NotFound
@@ -144,7 +142,7 @@ async def regenerate_codes(core: Core, caller: Caller, trace: str) -> tuple[str,
     name, factor = core.backup
     proven = await has_proven(core, caller)
     state, codes = factor.issue()
-    row = backup_row(core, caller.user_id, name, state)
+    row = new_live_row(core, caller.user_id, name, state, backup=True)
 
     def decide(user: UserFactors) -> Changes:
         if not any(not one.backup for one in user.live):
@@ -180,7 +178,6 @@ async def import_secret(core: Core, user_id: str, imported: ImportedSecret, trac
 
     :raises InvalidRequest: when the factor cannot import, or the secret or a code cannot be used.
     """
-    row_id = uuid.uuid4().hex
     factor = core.factor(imported.factor)
     if not isinstance(factor, Importing):
         raise InvalidRequest("cannot import", [("factor", "secrets of this factor cannot be imported")])
@@ -188,20 +185,7 @@ async def import_secret(core: Core, user_id: str, imported: ImportedSecret, trac
         state = factor.adopt(imported.secret)
     except ValueError as error:
         raise InvalidRequest("an unusable secret", [("secret", str(error))]) from None
-    row = Authenticator(
-        id=row_id,
-        user_id=user_id,
-        factor=imported.factor,
-        backup=False,
-        label=imported.label or factor.title,
-        enabled=True,
-        state=core.seal_state(state, user_id=user_id, authenticator_id=row_id),
-        pending=None,
-        pending_until=0.0,
-        revision=1,
-        counter=-1,
-        created_at=time.time(),
-    )
+    row = new_live_row(core, user_id, imported.factor, state, label=imported.label)
     codes = _imported_codes(core, user_id, imported.recovery_codes)
 
     def decide(user: UserFactors) -> Changes:
@@ -223,4 +207,4 @@ def _imported_codes(core: Core, user_id: str, codes: Sequence[str]) -> tuple[Aut
         state = factor.adopt_codes(codes)
     except ValueError as error:
         raise InvalidRequest("unusable codes", [("recoveryCodes", str(error))]) from None
-    return (backup_row(core, user_id, name, state),)
+    return (new_live_row(core, user_id, name, state, backup=True),)
