@@ -42,8 +42,12 @@ async def check_confirmation(
     if not isinstance(factor, Completing):
         return sealed, await check(core, factor_name, sealed, answer, user_id=user_id, row=row)
     pending = core.open_state(sealed, user_id=user_id, authenticator_id=row)
-    state, proof = await guarded(factor_name, factor.complete(pending, answer))
-    return core.seal_state(state, user_id=user_id, authenticator_id=row), _sound(factor_name, proof, answer.purpose)
+    match await guarded(factor_name, factor.complete(pending, answer)):
+        case (state, proof):
+            sealed = core.seal_state(state, user_id=user_id, authenticator_id=row)
+            return sealed, _sound(factor_name, proof, answer.purpose)
+        case _:
+            raise Unavailable(f"the factor {factor_name} completed nothing")
 
 
 def _sound(factor: str, proof: object, purpose: Purpose) -> Proof | None:
