@@ -73,9 +73,9 @@ class CookieNames:
         """The header fields with one rebuilt Cookie field, from which these are gone however they were spelt."""
         return self.keeping(headers, lambda value: False)
 
-    def values(self, headers: Headers) -> list[str]:
-        """The values of these cookies, as they were written."""
-        return [value for name, value in cookie_pairs(headers) if self.match(name)]
+    def pairs(self, headers: Headers) -> list[tuple[str, str]]:
+        """These cookies, as they were written."""
+        return [pair for pair in cookie_pairs(headers) if self.match(pair[0])]
 
     def keeping(self, headers: Headers, keep: Callable[[str], bool]) -> list[tuple[bytes, bytes]]:
         """The header fields with one rebuilt Cookie field; of these cookies, only plain ones with a value to keep."""

@@ -18,6 +18,9 @@ from mfa_middleware.passage import Message, Receive, Scope, Send
 from mfa_middleware.stores.protocols import AuthenticatorStore
 
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
+#: Blocked sessions: the name of the cookie, and the digest of its value.
+Blocked = tuple[tuple[str, bytes], ...]
+
 _SAFE_METHODS = ("GET", "HEAD")
 
 
@@ -34,16 +37,17 @@ class SessionGate:
 
         :raises Unavailable: when the database is away.
         """
-        digests = self._digests(scope)
-        blocked = await self._store.session_blocked(list(digests), time.time())
-        gone = {text for digest, text in digests.items() if digest in blocked}
+        pairs = self._cookies.pairs(scope["headers"])
+        blocked = await self._store.session_blocked([_digest(value) for _, value in pairs], time.time())
+        gone = {value for _, value in pairs if _digest(value) in blocked}
         return {**scope, "headers": self._cookies.keeping(scope["headers"], lambda value: value not in gone)}
 
     async def is_blocked(self, scope: Scope) -> bool:
         """Whether any session of an admitted request has been blocked since."""
-        return bool(await self._store.session_blocked(list(self._digests(scope)), time.time()))
+        digests = [_digest(value) for _, value in self._cookies.pairs(scope["headers"])]
+        return bool(await self._store.session_blocked(digests, time.time()))
 
-    async def block(self, scope: Scope) -> tuple[Scope, tuple[bytes, ...]]:
+    async def block(self, scope: Scope) -> tuple[Scope, Blocked]:
         """Block the sessions of a request that may be a login; one that another login blocks already is taken out.
 
         Returns the request as the app may see it, and what is blocked for it now.
@@ -51,20 +55,18 @@ class SessionGate:
         :raises Unavailable: when the database is away.
         """
         now = time.time()
-        ours: dict[bytes, str] = {}
-        for digest, text in self._digests(scope).items():
-            if await self._store.block_session(digest, now + self._max_age, at=now):
-                ours[digest] = text  # noqa: PERF403  it awaits
-        kept = set(ours.values())
-        return {**scope, "headers": self._cookies.keeping(scope["headers"], kept.__contains__)}, tuple(ours)
+        ours: list[tuple[str, str]] = []
+        for name, value in dict.fromkeys(self._cookies.pairs(scope["headers"])):
+            if await self._store.block_session(_digest(value), now + self._max_age, at=now):
+                ours.append((name, value))
+        kept = {value for _, value in ours}
+        headers = self._cookies.keeping(scope["headers"], kept.__contains__)
+        return {**scope, "headers": headers}, tuple((name, _digest(value)) for name, value in ours)
 
-    async def free(self, blocked: tuple[bytes, ...]) -> None:
+    async def free(self, blocked: Blocked) -> None:
         """End blocks."""
-        for digest in blocked:
+        for _, digest in blocked:
             await self._store.free_session(digest)
-
-    def _digests(self, scope: Scope) -> dict[bytes, str]:
-        return {_digest(value): value for value in self._cookies.values(scope["headers"])}
 
 
 def _digest(value: str) -> bytes:

@@ -7,11 +7,13 @@ doubt or failure the answer is an error, never the login.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from mfa_middleware import events
 from mfa_middleware.dialects import WireAnswer
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Refusal
+from mfa_middleware.gate import Blocked
 from mfa_middleware.held_login import Capture, HeldLogin, Message
 from mfa_middleware.mfa import MFA
 from mfa_middleware.parts import Parts
@@ -47,7 +49,7 @@ class Responder:
         exchange: LoginExchange,
         send: Send,
         *,
-        blocked: tuple[bytes, ...] = (),
+        blocked: Blocked = (),
         stripped: bool = False,
     ) -> None:
         self._blocked = blocked
@@ -160,8 +162,7 @@ class Responder:
         if user is None or await self._is_in_already(user):
             await self._let_go(capture)
             return
-        if login.gives_session:
-            await self._free()
+        await self._free(login.renewed_names)
         inside = login.place is Place.INSIDE
         held = HeldLogin(
             status=capture.status,
@@ -169,7 +170,7 @@ class Responder:
             body=capture.body,
             path=_url_path(login.scope),
             session=self._held_session if inside else None,
-            blocked=self._blocked,
+            blocked=tuple(digest for _, digest in self._blocked),
         )
         challenge = await self._mfa.begin_login(user, held, events.trace_id(login.scope["headers"]))
         if challenge is None:
@@ -202,11 +203,15 @@ class Responder:
             return message
         return {**message, "headers": self._parts.login_user.without_fields(message.get("headers", ()))}
 
-    async def _free(self) -> None:
-        """Free the sessions that were blocked for this request. After a failure they stay blocked."""
-        if self._blocked and self._parts.gate is not None:
-            await self._parts.gate.free(self._blocked)
-        self._blocked = ()
+    async def _free(self, names: Collection[str] | None = None) -> None:
+        """Free the sessions that were blocked for this request: of all cookies, or of those whose value is new.
+
+        After a failure they stay blocked.
+        """
+        freed = tuple(one for one in self._blocked if names is None or one[0] in names)
+        if freed and self._parts.gate is not None:
+            await self._parts.gate.free(freed)
+        self._blocked = tuple(one for one in self._blocked if one not in freed)
 
     async def _refuse(self, error: Refusal) -> None:
         login = self._exchange

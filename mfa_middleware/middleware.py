@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable
 from mfa_middleware.dialects.native import problem
 from mfa_middleware.errors import ConfigurationError, Refusal, Unavailable
 from mfa_middleware.events import trace_id
-from mfa_middleware.gate import GatedConnection, SessionGate, blocks
+from mfa_middleware.gate import Blocked, GatedConnection, SessionGate, blocks
 from mfa_middleware.holding import Responder, login_scope
 from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
@@ -131,7 +131,7 @@ class MFAMiddleware:
         had = outside and parts.session_cookies.within(scope["headers"])
         expected = bool(methods & {"*", scope["method"].upper()})
         strip = had and self._gate is None and expected
-        blocked: tuple[bytes, ...] = ()
+        blocked: Blocked = ()
         if had and self._gate is not None and blocks(scope["method"], methods):
             try:
                 scope, blocked = await self._gate.block(scope)

@@ -15,6 +15,7 @@ from mfa_middleware.held_login import RawHeaders, bearer_tokens, header, json_bo
 from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Message, Passage, Receive, Scope, Send, untouched
 from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
+from mfa_middleware.tokens import is_mfa_token
 
 logger = logging.getLogger(__name__)
 Way = Callable[[Parts, Scope, Receive, Send], Awaitable[None]]
@@ -69,11 +70,14 @@ class Report:
         """Whom the response gives credentials that the request's own are not already."""
         login = self._login
         login.status, login.headers, login.body = self._status, self._headers, bytes(self._body or b"")
-        if self._is_told_of() or not (login.gives_session or bearer_tokens(json_body(self._headers, login.body))):
+        if self._is_told_of() or not (login.gives_session or self._gives_token(login.body)):
             return None
         known = await self._known()
         user = await self._parts.login_user.user(login)
         return None if user == known else user
+
+    def _gives_token(self, body: bytes) -> bool:
+        return any(not is_mfa_token(one) for one in bearer_tokens(json_body(self._headers, body)))
 
     def _is_told_of(self) -> bool:
         """Whether the app said itself whom this request signs in, or that it signs nobody in."""

@@ -62,13 +62,19 @@ class LoginExchange:
     extra_cookies: RawHeaders = ()  #: Set-Cookie fields that asking the app brought up
 
     @property
+    def renewed_names(self) -> frozenset[str]:
+        """The session cookies that the response sets to a value that the client did not have."""
+        had = set(cookie_pairs(self.scope["headers"]))
+        return frozenset(
+            name
+            for name, value in set_cookies(self.headers)
+            if value is not None and self.session_cookies.match(name) and (name, value.strip('"')) not in had
+        )
+
+    @property
     def gives_session(self) -> bool:
         """Whether the response starts a session whose id the client did not have."""
-        had = set(cookie_pairs(self.scope["headers"]))
-        return any(
-            value is not None and self.session_cookies.match(name) and (name, value.strip('"')) not in had
-            for name, value in set_cookies(self.headers)
-        )
+        return bool(self.renewed_names)
 
     @property
     def exposed_headers(self) -> RawHeaders:

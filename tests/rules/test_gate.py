@@ -311,3 +311,21 @@ async def test_every_method_but_get_and_head_blocks(world: World, method: str) -
         assert len(blocked) == 1
         await client.get("/login")
     assert len(blocked) == 1
+
+
+async def test_another_cookie_that_is_new_does_not_free_the_session_that_was_signed_in(world: World) -> None:
+    """Two session cookies are declared; the app signs in one of them, and renews the other."""
+    plain = world.app._answer
+
+    async def with_another(send: Any, status: int, document: Any, session_id: str) -> None:
+        async def adding(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"set-cookie", b"sessionid=brand-new-012345; Path=/"))
+            await send(message)
+
+        await plain(adding, status, document, session_id)
+
+    world.app._answer = with_another  # type: ignore[method-assign]
+    answer = await world.login("session=had-before-12345")
+    assert answer.json()["code"] == "mfa_required"
+    assert await world.me("session=had-before-12345") is None

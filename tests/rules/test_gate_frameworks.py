@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from mfa_middleware import MFA
-from mfa_middleware.gate import SessionGate
+from mfa_middleware.gate import _digest
 from tests.rules.apps import WITH_COOKIE, WRONG, Case
 from tests.rules.conftest import Wrapped
 
@@ -56,7 +56,7 @@ async def test_a_wrong_password_costs_nobody_the_session(case: Case, wrapped: Wr
     assert site.told.names == []
     mfa: MFA = cast("Any", site.app).mfa
     fields = [(b"cookie", f"{name}={value}".encode()) for name, value in before.items()]
-    digests = list(SessionGate._digests(cast("SessionGate", mfa.parts.gate), {"headers": fields}))
+    digests = [_digest(value) for _, value in mfa.parts.session_cookies.pairs(fields)]
     assert digests
     assert await mfa.parts.core.authenticator_store.session_blocked(digests, 0.0) == frozenset()
 
