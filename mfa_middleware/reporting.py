@@ -50,7 +50,7 @@ class Report:
             self._headers = tuple((bytes(name), bytes(value)) for name, value in message.get("headers", ()))
             self._body = bytearray() if "json" in header(self._headers, b"content-type").lower() else None
         elif message["type"] == "http.response.body" and self._body is not None:
-            self._body += message.get("body", b"")
+            self._body.extend(message.get("body", b""))
             if len(self._body) > self._parts.settings.held_response_limit:
                 self._body = None
 

@@ -363,6 +363,16 @@ async def test_from_outside_it_is_said_that_each_login_must_be_declared(look):
     assert any(said in one for one in texts(findings, Level.OK))
 
 
+@pytest.mark.parametrize("user", ["mark, whoami:/me#/id", "whoami:/me#/id"])
+async def test_where_logins_are_not_seen_the_report_of_them_is_named(look, user: str):
+    given = _BEARER | {"login_user": user}
+    told = {
+        report: " ".join(one.text for one in await look(Place.OUTSIDE, **given, report=report)) for report in (0, 1)
+    }
+    assert "MFA_REPORT=true would tell of others" in told[0]
+    assert "MFA_REPORT tells of others by the event login_not_declared, and holds none." in told[1]
+
+
 async def test_inside_the_session_tells_of_logins_on_every_path(look):
     assert any("logins are seen on every path (mark, session)" in one for one in texts(await look(), Level.OK))
 

@@ -105,3 +105,13 @@ def test_each_error_is_public():
 @pytest.mark.parametrize("word", ["authing", "TODO", "FIXME"])
 def test_the_readme_promises_nothing_that_is_not_there(word):
     assert word not in README
+
+
+def test_each_rule_names_tests_that_there_are():
+    text = (ROOT / "docs" / "security.md").read_text()
+    [rules] = tables(section(text, "What is guaranteed"))
+    assert [rule.partition(".")[0] for rule, _ in rules] == [str(number) for number in range(1, 13)]
+    for tests in [*(tests for _, tests in rules), text]:
+        named = re.findall(r"`(tests/\S+\.py)`", tests)
+        assert named
+        assert [one for one in named if not (ROOT / one).is_file()] == []

@@ -74,12 +74,13 @@ def _coverage(
         yield warning(
             f"{_WORDS[place]}, a login is only seen at {parts.settings.login}; declare each other one in MFA_LOGIN "
             f"(password reset, magic link, OAuth callback), or have the app call mark_login{_or_inside(place)}."
+            f"{_report(parts, place)}"
         )
     elif place is Place.OUTSIDE:
         yield ok(
             f"{_WORDS[place]}, a login elsewhere than at {parts.settings.login} is only seen if the app tells of it "
             f"({_named(one for one in usable if one not in bound)}); declare each other one in MFA_LOGIN "
-            "(password reset, magic link, OAuth callback)."
+            f"(password reset, magic link, OAuth callback).{_report(parts, place)}"
         )
     else:
         yield ok(
@@ -120,6 +121,15 @@ def _sees_every_path(selector: Selector, place: Place) -> bool:
 
 def _or_inside(place: Place) -> str:
     return ", or put the middleware inside" if place is Place.OUTSIDE else ", or add session:"
+
+
+def _report(parts: Parts, place: Place) -> str:
+    """How to learn of the logins that are not seen."""
+    if place is not Place.OUTSIDE:
+        return ""
+    if parts.settings.report:
+        return " MFA_REPORT tells of others by the event login_not_declared, and holds none."
+    return " MFA_REPORT=true would tell of others when they happen."
 
 
 def _kinds(selectors: Sequence[Selector]) -> set[str]:

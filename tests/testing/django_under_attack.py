@@ -1,4 +1,4 @@
-"""What the author of the Django example writes: its login wants a CSRF token from the form. Run by ``test_conformance.py``."""
+"""What the author of the Django example writes, whose login wants a CSRF token. Run by ``test_conformance.py``."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-
-from examples import bare_asgi, demo, fastapi_bearer, litestar_app, quart_app, starlette_sessions
+from examples import bare_asgi, demo, fastapi_bearer, litestar_app, quart_app
 from mfa_middleware import Settings
 from mfa_middleware.testing import Conformance, Login
 from mfa_middleware.testing.conformance import Client
@@ -18,10 +17,6 @@ class Example(Conformance):
 
     async def who(self, client: Client) -> object:
         return (await client.get("/me")).json()["user"]
-
-
-class TestStarlette(Example):
-    app = starlette_sessions.app
 
 
 class TestBareASGI(Example):

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 from mfa_middleware import MFAMiddleware, Settings
+from mfa_middleware.callers import Caller
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.testing import Conformance, ConformanceWarning, Login, Steps
 from mfa_middleware.testing.conformance import Client, Response, served
-from tests.documents import ROOT
+from tests.documents import ROOT, section, tables
 from tests.rules import apps
 from tests.rules.asgi_client import App
 
 pytestmark = pytest.mark.slow
+IN_SESSION = {"login_user": "session:user_id", "request_user": "session:user_id"}
 ASKS = {"login_user": "whoami:/me#/user", "request_user": "whoami:/me#/user"}
 
 
@@ -45,7 +47,7 @@ def attacked(kit: type[Conformance]) -> Mapping[str, str]:
     """What the attacks that failed said, by their names. Those that are skipped said it before."""
     said: dict[str, str] = {}
     with served(kit) as author:
-        for name in [one for one in dir(kit) if one.startswith("test_")]:
+        for name in [one for one in vars(Conformance) if one.startswith("test_")]:
             try:
                 getattr(author, name)()
             except pytest.skip.Exception:
@@ -75,12 +77,17 @@ def run_as_their_author(file: str, folder: Any, **variables: str) -> str:
 
 def test_the_examples_pass(tmp_path):
     said = run_as_their_author("tests/testing/examples_under_attack.py", tmp_path, MFA_DATABASE_URL="sqlite://")
-    assert re.search(r"^108 passed", said, re.MULTILINE), said
+    assert re.search(r"^90 passed", said, re.MULTILINE), said
+
+
+def test_the_example_of_a_test_passes(tmp_path):
+    said = run_as_their_author("examples/test_starlette_sessions.py", tmp_path)
+    assert re.search(r"^18 passed", said, re.MULTILINE), said
 
 
 def test_the_django_example_passes(tmp_path):
     django = {
-        "DJANGO_SETTINGS_MODULE": "examples.django_auth.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.testing.django_settings",
         "DJANGO_DATABASE": str(tmp_path / "django.sqlite3"),
         "DJANGO_SUPERUSER_PASSWORD": "wonderland",
     }
@@ -98,7 +105,6 @@ GOOD = {
     "inside of starsessions": lambda: apps.starsessions(lambda app: wrapped(app, **IN_SESSION)),
     "everybody must have a factor": lambda: wrapped(apps.quart_signed(), enrolment="required"),
 }
-IN_SESSION = {"login_user": "session:user_id", "request_user": "session:user_id"}
 
 
 @pytest.mark.parametrize("stack", GOOD)
@@ -132,6 +138,7 @@ def test_a_login_that_is_not_declared_is_named():
     )
 
 
+@pytest.mark.filterwarnings("ignore:session looks like a session")
 @pytest.mark.parametrize("app", [apps.litestar_server, apps.starlette_form])
 def test_a_session_cookie_that_is_not_named_is_named(app):
     login = {"login": lambda self: Login.form("/login", **apps.RIGHT)}
@@ -192,12 +199,6 @@ def test_a_selector_that_points_nowhere_is_named(selector: str):
     said = on(wrapped(apps.quart_signed(), login_user=selector))["test_a_right_password_alone_signs_nobody_in"]
     assert said.startswith("OPEN: POST /login signs alice in with the password alone.")
     assert f"MFA_LOGIN_USER ({selector}) does not find 'alice'" in said
-
-
-def test_a_session_from_before_inside_in_the_wrong_place_is_told():
-    """The session middleware stands inside of the holder, which takes itself for inside of another one."""
-    said = on(wrapped(apps.starlette_form(), login_user="header:X-Nobody"))
-    assert "does not find 'alice'" in said["test_a_right_password_alone_signs_nobody_in"]
 
 
 def test_what_an_outer_middleware_adds_to_the_challenge_is_named():
@@ -270,8 +271,6 @@ def test_a_user_with_a_factor_of_their_own_is_left_alone(tmp_path):
         stage = author._stage
         stage.run(stage.bind("alice"))
         [own] = stage.run(app.mfa.overview("alice")).authenticators
-        from mfa_middleware.callers import Caller
-
         stage.run(app.mfa.change(Caller("alice", admin=True), own.id, label="my phone"))
         with pytest.raises(pytest.fail.Exception, match="has a second factor already, which the kit does not touch"):
             author.test_a_right_password_alone_signs_nobody_in()
@@ -282,13 +281,70 @@ def test_a_user_with_a_factor_of_their_own_is_left_alone(tmp_path):
 @pytest.mark.parametrize("mistake", ["login", "who"])
 def test_a_mistake_of_the_author_is_no_pass(mistake: str):
     async def nobody(self: object, client: Client) -> object:
-        return {}["user"]
+        raise KeyError("user")
 
-    wrong = {"login": lambda self: Login.json("/login", **apps.WRONG), "who": nobody}
+    wrong: dict[str, object] = {"login": lambda self: Login.json("/login", **apps.WRONG), "who": nobody}
     said = on(wrapped(apps.fastapi_bearer()), **{mistake: wrong[mistake]})
     assert "correct login(), who() or `user`" in " ".join(said.values()) or "correct who()" in " ".join(said.values())
+
+
+def test_another_login_that_signs_nobody_in_is_no_pass():
+    said = on(wrapped(apps.fastapi_bearer()), other_logins=lambda self: [Login.form("/nothing", a="b")])
+    assert said == {
+        "test_other_logins_are_held": "POST /nothing does not sign alice in, with or without a factor: "
+        "see other_logins()."
+    }
 
 
 def test_another_answer_is_the_authors_to_make():
     said = on(wrapped(apps.fastapi_bearer()), answer=lambda self, key: "000000")
     assert "The right code was answered 401" in said["test_a_right_code_releases_the_login"]
+
+
+# ------------------------------------------------------------------------------------------------ what is told about it
+
+
+def test_each_attack_is_a_sentence_that_the_document_has():
+    attacks = {name: one.__doc__ for name, one in vars(Conformance).items() if name.startswith("test_")}
+    [table] = tables(section((ROOT / "docs" / "conformance.md").read_text(), "The attacks"))
+    assert {name.strip("`"): sentence for name, sentence in table} == attacks
+
+
+# ------------------------------------------------------------------------------------------------- the plugin of pytest
+
+AUTHORS_FILE = """
+from tests.rules import apps
+from tests.testing.test_conformance import Author, wrapped
+
+class TestOpen(Author):
+    app = wrapped(apps.quart_signed(), login="POST /signin")
+
+def test_of_something_else():
+    assert False, "OPEN: not ours"
+"""
+
+
+def test_what_is_open_is_said_once_more_at_the_end(tmp_path):
+    file = tmp_path / "test_mine.py"
+    file.write_text(AUTHORS_FILE)
+    options = ["-p", "mfa_conformance", "-p", "no:cacheprovider", "--override-ini=addopts=", f"--rootdir={ROOT}"]
+    command = [sys.executable, "-m", "pytest", *options, "-c", "pyproject.toml", "-m", "mfa_conformance", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    [said] = re.findall(r"=+ the second factor can be got round =+\n(.*?)\n=", done.stdout, re.DOTALL)
+    assert said == (
+        "OPEN: POST /login signs alice in with the password alone.\n"
+        "WHAT TO DO: declare it: MFA_LOGIN=POST /signin, POST /login"
+    )
+    assert "1 deselected" in done.stdout
+
+
+def test_the_plugin_imports_nothing_of_the_middleware():
+    script = "import sys, mfa_conformance; sys.exit(any(one.startswith('mfa_middleware') for one in sys.modules))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "plugins")}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+
+def test_the_app_does_not_import_pytest():
+    script = "import sys, mfa_middleware.asgi, mfa_middleware.web.app; sys.exit('pytest' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "plugins")))}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from mfa_middleware.held_login import bearer_tokens
 from mfa_middleware.testing.conformance.client import Client, Response
 from mfa_middleware.testing.conformance.kit import Kit, attack
 from mfa_middleware.testing.conformance.login import Kind, Login
+from mfa_middleware.testing.conformance.spellings import (
+    HARMLESS,
+    cookie_spellings,
+    is_like_session,
+    looks,
+    path_spellings,
+)
 
 _KINDS: tuple[Kind, ...] = ("form", "json", "multipart", "query")
 _METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "post")
-_HARMLESS = re.compile(r"csrf|xsrf|lang|theme|messages|__host-mfa_|mfa_", re.IGNORECASE)
-_SESSION_LIKE = re.compile(r"sess|sid$|auth|remember|token|login|jwt", re.IGNORECASE)
-_LONG_VALUE = 16
 _AT_ONCE = 5
 _REFUSED = 403
 
@@ -66,8 +68,8 @@ class Conformance(Kit):
         released = await self.verify(client, token, self.code())
         if not await self.signed_in(client):
             self._fail(
-                f"The right code was answered {released.status_code}, and who() does not say {self.user!r} afterwards, so "
-                "that no attack could be noticed: correct who() or `user` of this class. The log says: "
+                f"The right code was answered {released.status_code}, and who() does not say {self.user!r} afterwards, "
+                "so that no attack could be noticed: correct who() or `user` of this class. The log says: "
                 f"{self._logged}."
             )
 
@@ -80,7 +82,7 @@ class Conformance(Kit):
         released = await self.verify(client, self.mfa_token(challenge) or "", self.code())
         cookies = set(challenge.cookies) & (set(released.cookies) - set(wrong.cookies))
         fields = (set(challenge.headers) & set(released.headers)) - set(wrong.headers) - _PLAIN_FIELDS
-        if cookies or fields or bearer_tokens(challenge.document):
+        if cookies or fields or challenge.bearer_tokens:
             names = ", ".join(sorted(cookies | fields)) or "a bearer token"
             self._open(
                 f"The challenge to {self.login().name} has {names} of the app's own login.",
@@ -95,7 +97,7 @@ class Conformance(Kit):
         without = await self.send(self.client(), self.wrong_login())
         if self.mfa_token(with_factor):
             self._fail("wrong_login() is a right one: give one with a wrong password.")
-        if _looks(with_factor) != _looks(without):
+        if looks(with_factor) != looks(without):
             self._open(
                 f"A wrong password is answered {with_factor.status_code} when {self.user} has a second factor, and "
                 f"{without.status_code} otherwise; or the answers differ in their bodies or fields.",
@@ -113,7 +115,7 @@ class Conformance(Kit):
     async def test_other_spellings_of_the_path_are_held(self) -> None:
         """However the login's path is spelt, what the app takes for a login is held."""
         login = self.login()
-        await self._each(replace(login, path=path) for path in _spellings(login.path))
+        await self._each(replace(login, path=path) for path in path_spellings(login.path))
 
     @attack
     async def test_other_methods_are_held(self) -> None:
@@ -125,6 +127,7 @@ class Conformance(Kit):
     @attack
     async def test_a_browser_is_sent_to_the_challenge_and_not_signed_in(self) -> None:
         """A browser's login is held as that of a program is."""
+        await self.held(self.client())
         client = self.client()
         client.headers["Accept"] = "text/html"
         await self.send(client, self.login())
@@ -134,6 +137,7 @@ class Conformance(Kit):
     @attack
     async def test_other_logins_are_held(self) -> None:
         """Each further login that the author names signs nobody in with one factor."""
+        await self._each_other_login_works()
         for login in self.other_logins():
             client = self.client()
             await self.send(client, login)
@@ -141,8 +145,8 @@ class Conformance(Kit):
                 path = login.name if isinstance(login, Login) else "METHOD /path of its last request"
                 self._open(
                     f"{login.name} signs {self.user} in without the second factor.",
-                    f"declare it: MFA_LOGIN={self._settings.login}, {path}; or have the app call mark_login; or put the "
-                    "middleware inside of the session middleware, where logins are seen on every path.",
+                    f"declare it: MFA_LOGIN={self._settings.login}, {path}; or have the app call mark_login; or put "
+                    "the middleware inside of the session middleware, where logins are seen on every path.",
                 )
 
     # --------------------------------------------------------------------------------------- sessions from before
@@ -155,12 +159,11 @@ class Conformance(Kit):
             await client.get(page)
             thief = client.other(**client.cookies)
             response = await self.send(client, self.login())
-            for one in (thief, client):
-                if await self.signed_in(one):
-                    self._open(
-                        f"A session got at {page} before a login is signed in by it, without the second factor.",
-                        self._mend_cookie(one),
-                    )
+            if await self.signed_in(thief):
+                self._open(
+                    f"A session got at {page} before a login is signed in by it, without the second factor.",
+                    self._mend_cookie(thief),
+                )
             await self._must_be_challenge(client, response)
 
     @attack
@@ -170,28 +173,27 @@ class Conformance(Kit):
             chosen = secrets.token_hex()
             client, thief = (self.client().other(**{name: chosen}) for _ in range(2))
             response = await self.send(client, self.login())
-            for one in (thief, client):
-                if await self.signed_in(one):
-                    self._open(
-                        f"A session whose id the attacker chose (cookie {name}) is signed in without the second factor.",
-                        self._mend_cookie(one),
-                    )
+            if await self.signed_in(thief):
+                self._open(
+                    f"A session whose id is made up (cookie {name}) is signed in without the second factor.",
+                    self._mend_cookie(thief),
+                )
             await self._must_be_challenge(client, response)
 
     @attack
     async def test_odd_spellings_of_the_session_cookie_change_nothing(self) -> None:
         """Twice, quoted, in two fields, with blanks or ``$Version``: a session from before stays anonymous."""
-        for name, value in [pair for name in await self._cookie_names() for pair in await self._ids(name)]:
-            for spelled in _cookie_spellings(name, value):
+        for name, value in [pair for one in await self._cookie_names() for pair in await self._ids(one)]:
+            for spelled in cookie_spellings(name, value):
                 client = self.client()
                 client.spelled = spelled
                 await self.send(client, self.login())
-                for thief in (self.client().other(**{name: value}), client):
-                    if await self.signed_in(thief):
-                        self._open(
-                            f"A session from before is signed in when its cookie is sent as {spelled!r}.",
-                            self._mend_cookie(thief),
-                        )
+                thief = self.client().other(**{name: value})
+                if await self.signed_in(thief):
+                    self._open(
+                        f"A session from before is signed in when its cookie is sent as {spelled!r}.",
+                        self._mend_cookie(thief),
+                    )
 
     @attack
     async def test_the_middleware_knows_the_session_cookies(self) -> None:
@@ -218,8 +220,9 @@ class Conformance(Kit):
         cookies = [self.client().other(**{name: token}) for name in await self._cookie_names()]
         for thief in (bearer, *cookies):
             if await self.signed_in(thief):
+                taken = "bearer token" if thief is bearer else f"cookie {next(iter(thief.cookies))}"
                 self._open(
-                    f"The mfaToken is taken for a session ({'bearer' if thief is bearer else next(iter(thief.cookies))}).",
+                    f"The mfaToken signs {self.user} in, as {taken}.",
                     "the app must verify what it takes for a token: its key, audience and type.",
                 )
 
@@ -282,6 +285,7 @@ class Conformance(Kit):
 
     async def _each(self, logins: Sequence[Login] | Iterator[Login]) -> None:
         """None of these signs anybody in. What the app does not take for a login is none."""
+        await self.held(self.client())
         for login in logins:
             client = self.client()
             await self.send(client, login)
@@ -291,6 +295,18 @@ class Conformance(Kit):
                     f"it is {'' if self._declared(login) else 'not '}among MFA_LOGIN ({self._settings.login}); declare "
                     f"it, or see whether MFA_LOGIN_USER ({self._settings.login_user}) reads a user from its response.",
                 )
+
+    async def _each_other_login_works(self) -> None:
+        """What signs nobody in even without a second factor would pass every attack."""
+        if self._settings.enrolment == "required":
+            return
+        await self._stage.free(self.user)
+        for login in self.other_logins():
+            client = self.client()
+            await self.send(client, login)
+            if not await self.signed_in(client):
+                self._fail(f"{login.name} does not sign {self.user} in, with or without a factor: see other_logins().")
+        await self.new_factor()
 
     async def _cookie_names(self) -> Sequence[str]:
         """The cookies that the app sets, at a visit or a login, and those of ``MFA_SESSION_COOKIE``."""
@@ -305,8 +321,8 @@ class Conformance(Kit):
         challenged = self.client()
         token = await self.held(challenged)
         found |= (await self.verify(challenged, token, self.code())).cookies
-        type(self)._key = await self._stage.bind(self.user)  # that code is spent
-        return [name for name, value in found.items() if _like_session(name, value)]
+        await self.new_factor()  # that code is spent
+        return [name for name, value in found.items() if is_like_session(name, value)]
 
     async def _ids(self, name: str) -> Sequence[tuple[str, str]]:
         """Ids of sessions from before: one made up, and one that the app gave, if it did."""
@@ -320,12 +336,12 @@ class Conformance(Kit):
         """What to do about a session that is signed in."""
         if not self._outside:
             return (
-                "the session middleware must stand outside of MFAMiddleware, and MFA_LOGIN_USER must name the key of the "
-                "session under which the app keeps the user (session:key)."
+                "the session middleware must stand outside of MFAMiddleware, and MFA_LOGIN_USER must name the key of "
+                "the session under which the app keeps the user (session:key)."
             )
         known = self._stage.mfa.parts.session_cookies
         sent = [*thief.cookies, *(one.partition("=")[0].strip(" ;") for one in thief.spelled)]
-        names = [name for name in dict.fromkeys(sent) if not known.match(name) and not _HARMLESS.search(name)]
+        names = [name for name in dict.fromkeys(sent) if not known.match(name) and not HARMLESS.search(name)]
         if names:
             wanted = ", ".join([self._settings.session_cookie, *names])
             return f"name the session's cookie: MFA_SESSION_COOKIE={wanted}"
@@ -336,44 +352,3 @@ _OURS = "this is a fault of the middleware or of its stores: please report it (s
 _PLAIN_FIELDS = frozenset(
     {"cache-control", "content-length", "content-type", "date", "server", "set-cookie", "vary", "www-authenticate"}
 )
-
-
-def _looks(response: Response) -> object:
-    """What a client can tell two answers apart by; not what is new each time."""
-    fields = sorted(name for name in response.headers if name not in ("date", "set-cookie"))
-    return response.status_code, fields, sorted(response.cookies), re.sub(r"[\w-]{16,}", "", response.text)
-
-
-def _like_session(name: str, value: str) -> bool:
-    return not _HARMLESS.search(name) and (bool(_SESSION_LIKE.search(name)) or len(value) >= _LONG_VALUE)
-
-
-def _spellings(path: str) -> Sequence[str]:
-    """Spellings that some router or server takes for that path."""
-    bare = path.rstrip("/")
-    head, _, last = bare.rpartition("/")
-    encoded = f"%{ord(last[0]):02x}{last[1:]}" if last else last
-    made = [
-        f"{bare}/", bare, f"/{path}", f"{head}//{last}", f"{head}/{encoded}", f"{bare}%2f", f"{head}/./{last}",
-        f"{head}/x/../{last}", f"{head}/x/%2e%2e/{last}", bare.upper(), bare.title(), f"{bare};x=1", f"{bare}?x=1",
-        f"{bare}%3b", f"{bare}%20", f"{bare}%00", f"http://localhost{path}", f"{head}\\{last}",
-    ]  # fmt: skip
-    return [one for one in dict.fromkeys(made) if one]
-
-
-def _cookie_spellings(name: str, value: str) -> Sequence[Sequence[str]]:
-    """Whole Cookie fields that some framework reads as that cookie."""
-    return [
-        [f"{name}={value}"],
-        [f"{name}=other; {name}={value}"],
-        [f"{name}={value}; {name}=other"],
-        ["a=b", f"{name}={value}"],
-        [f"{name}={value}", f"{name}=other"],
-        [f'{name}="{value}"'],
-        [f"{name} = {value}"],
-        [f"{name}\t={value}"],
-        [f"$Version=1; {name}={value}; $Path=/"],
-        [f";{name}={value}"],
-        [f"a=b,{name}={value}"],
-        [f"{name.upper()}={value}"],
-    ]

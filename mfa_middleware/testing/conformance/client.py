@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from mfa_middleware.cookies import set_cookies
 from mfa_middleware.held_login import RawHeaders, bearer_tokens, decoded_body
 from mfa_middleware.passage import App, Message, Scope
+from mfa_middleware.tokens import is_mfa_token
 
 _SECONDS = 30.0
 
@@ -44,6 +45,11 @@ class Response:
             return self.json()
         except (ValueError, RecursionError):
             return None
+
+    @property
+    def bearer_tokens(self) -> Sequence[str]:
+        """The app's bearer tokens in its JSON."""
+        return [one for one in bearer_tokens(self.document) if not is_mfa_token(one)]
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -110,8 +116,7 @@ class Client:
                 self.cookies.pop(name, None)
             else:
                 self.cookies[name] = value
-        tokens = bearer_tokens(response.document)
-        self.bearer = tokens[0] if tokens else self.bearer
+        self.bearer = next(iter(response.bearer_tokens), self.bearer)
 
     def _scope(self, method: str, path: str, fields: Mapping[str, str], length: int) -> Scope:
         url = urlsplit(self.base_url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
@@ -18,6 +18,7 @@ from mfa_middleware.testing.conformance.stage import Key, NotReadyError, Stage
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
 
 Self = TypeVar("Self", bound="Kit")
+Attack = Callable[[Self], Coroutine[object, object, None]]
 _SERVER_ERROR = 500
 
 
@@ -34,8 +35,6 @@ class Kit:
     visits: Sequence[str] = ("/",)
 
     _stage: ClassVar[Stage]
-    _key: ClassVar[Key]
-    _obstacle: ClassVar[str]
     _said: ClassVar[set[str]]
 
     def login(self) -> Login:
@@ -72,21 +71,36 @@ class Kit:
         cls._stage = Stage(cast("App", app.__func__ if isinstance(app, staticmethod) else app), cls.base_url)
         try:
             cls._stage.run(cls._stage.open())
-            cls._obstacle = ""
         except NotReadyError as error:
-            cls._obstacle = str(error)
+            cls._stage.obstacle = str(error)
 
     @classmethod
     def teardown_class(cls) -> None:
         """Leave nothing behind; called by pytest."""
         try:
-            if not cls._obstacle:
+            if not cls._stage.obstacle:
                 cls._stage.run(cls._stage.free(cls.user))
         finally:
             cls._stage.run(cls._stage.close())
             cls._stage.end()
 
+    def begin(self, attacked: Coroutine[object, object, None]) -> None:
+        """Make one attack, on a user with a new factor."""
+        try:
+            if not self._stage.obstacle:
+                self._stage.run(self.new_factor())
+        except NotReadyError as error:
+            self._stage.obstacle = str(error)
+        if self._stage.obstacle:
+            attacked.close()
+            self._fail(self._stage.obstacle)
+        self._stage.run(attacked)
+
     # --------------------------------------------------------------------------------------- steps of which attacks are
+
+    async def new_factor(self) -> None:
+        """Give the user a factor that no code has been spent of."""
+        await self._stage.bind(self.user)
 
     def client(self) -> Client:
         """Somebody new."""
@@ -115,13 +129,13 @@ class Kit:
 
     async def verify(self, client: Client, token: str, code: str, **headers: str) -> Response:
         """Answer a challenge."""
-        body = {"mfaToken": token, "factor": self._key.factor, "code": code}
+        body = {"mfaToken": token, "factor": self._stage.key.factor, "code": code}
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         return await client.post(f"{self._settings.mount}/verify", json=body, headers=fields)
 
     def code(self) -> str:
         """The right answer now."""
-        return self.answer(self._key)
+        return self.answer(self._stage.key)
 
     async def signed_in(self, client: Client) -> bool:
         """Whether the app takes the client for ``user``."""
@@ -173,8 +187,8 @@ class Kit:
         if response.status_code >= _SERVER_ERROR:
             error = f" ({response.error!r})" if response.error else ""
             return (
-                f"{login.name} with the right password was answered {response.status_code}{error}. Nobody is signed in, "
-                f"but neither can anybody be. The log says: {self._logged}."
+                f"{login.name} with the right password was answered {response.status_code}{error}. Nobody is signed "
+                f"in, but neither can anybody be. The log says: {self._logged}."
             )
         return (
             f"{login.name} was answered {response.status_code} without a challenge, and signs nobody in: correct "
@@ -186,32 +200,18 @@ class Kit:
         return "; ".join(dict.fromkeys(self._stage.log.told)) or "nothing"
 
 
-Attack = Callable[[Self], Awaitable[None]]
-
-
 def attack(method: Attack[Self]) -> Callable[[Self], None]:
     """A test that runs on the app's event loop, with a factor that no code has been spent of."""
 
     @functools.wraps(method)
     def test(kit: Self) -> None:
-        if kit._obstacle:  # noqa: SLF001  of this very module
-            kit._fail(kit._obstacle)  # noqa: SLF001
-        kit._stage.run(_with_new_factor(kit, method))  # noqa: SLF001
+        kit.begin(method(kit))
 
     return test
 
 
-async def _with_new_factor(kit: Self, method: Attack[Self]) -> None:
-    try:
-        type(kit)._key = await kit._stage.bind(kit.user)  # noqa: SLF001
-    except NotReadyError as error:
-        type(kit)._obstacle = str(error)  # noqa: SLF001
-        kit._fail(str(error))  # noqa: SLF001
-    await method(kit)
-
-
 @contextmanager
-def served(kit: type[Kit]) -> Iterator[Kit]:
+def served(kit: type[Self]) -> Iterator[Self]:
     """An instance of such a class while its app is served, for who attacks without pytest's classes."""
     kit.setup_class()
     try:

@@ -19,6 +19,7 @@ from mfa_middleware.selectors import Place
 from mfa_middleware.testing.conformance.client import Client
 
 Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
 LABEL = "conformance kit"
 _MOST_OBJECTS = 50_000
 _PLAIN = (str, bytes, int, float, bool, type(None), type, ModuleType)
@@ -58,7 +59,9 @@ class Stage:
         self.base_url = base_url
         self.log = Log()
         self.state: dict[str, Any] = {}
+        self.obstacle = ""  #: why the attacks cannot begin
         self.middleware: MFAMiddleware
+        self.key: Key
         self.place = Place.NOWHERE
         self._runner = asyncio.Runner()
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
@@ -109,7 +112,7 @@ class Stage:
         """Close the event loop."""
         self._runner.close()
 
-    async def bind(self, user: str) -> Key:
+    async def bind(self, user: str) -> None:
         """Give the user a new factor in place of the one that the kit gave before.
 
         :raises NotReadyError: when the user has a factor of their own, or none in use can be imported.
@@ -123,7 +126,7 @@ class Stage:
         key = await self._key(user)
         await self.free(user)
         await self.mfa.import_secret(user, ImportedSecret(key.factor, key.shown["secret"], LABEL))
-        return key
+        self.key = key
 
     async def free(self, user: str) -> None:
         """Take the kit's factor from the user, and a lock if there is one."""
@@ -159,8 +162,8 @@ class Stage:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
         try:
             await self.app(scope, self._to_app.get, self._from_app.put)
-        except Exception:  # noqa: BLE001  an app may know no lifespan
-            pass
+        except Exception:
+            logger.debug("the app knows no lifespan", exc_info=True)
         await self._from_app.put({"type": "over"})
 
 
