@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from mfa_middleware import MFA, Settings
 from mfa_middleware.cli import app, terminal
 from mfa_middleware.errors import Unavailable
-from mfa_middleware.keyring import parse_keys
+from mfa_middleware.keyring import new_key, parse_keys
 from mfa_middleware.stores.sql.sqlite import SQLiteStore
 from tests.engines import EngineMissing, PostgreSQL, Valkey, free_port
 
@@ -466,3 +466,16 @@ def test_the_way_from_an_empty_postgresql_to_a_user_with_a_factor(engines, monke
     assert (done.exit_code, done.stderr) == (0, "")
     assert users_with_factors() == []
     assert postgresql.password not in before.output + after.output
+
+
+def test_rotate_seals_anew_what_an_older_key_has_sealed(monkeypatch: pytest.MonkeyPatch):
+    old, new = new_key(), new_key()
+    monkeypatch.setenv("MFA_SECRET_KEY", old)
+    mfa("import", "-", given=lines(ALICE))
+    monkeypatch.setenv("MFA_SECRET_KEY", f"{new},{old}")
+    assert "2 of 2 authenticators were sealed anew" in mfa("rotate").stdout
+    assert "0 of 2 authenticators were sealed anew" in mfa("rotate").stdout
+    monkeypatch.setenv("MFA_SECRET_KEY", new)
+    assert mfa("status", "alice").exit_code == 0
+    monkeypatch.setenv("MFA_SECRET_KEY", new_key())
+    assert mfa("rotate").exit_code == 1

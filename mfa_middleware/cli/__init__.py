@@ -10,6 +10,7 @@ The rooms of it:
     plugin_list  mfa plugins
     users        mfa status, mfa reset
     importing    mfa import
+    rotating     mfa rotate
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import typer
 from mfa_middleware.cli.checking import check
 from mfa_middleware.cli.importing import import_file
 from mfa_middleware.cli.plugin_list import plugins
+from mfa_middleware.cli.rotating import rotate
 from mfa_middleware.cli.terminal import run, say
 from mfa_middleware.cli.users import reset, status
 from mfa_middleware.keyring import new_key
@@ -72,6 +74,7 @@ app.command()(plugins)
 app.command()(status)
 app.command()(reset)
 app.command("import")(import_file)
+app.command()(rotate)
 
 
 def main() -> None:
