@@ -25,8 +25,12 @@ def race(turn: Turn, url: str) -> list[list[Any]]:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         barrier = manager.Barrier(PROCESSES)
-        with context.Pool(PROCESSES) as pool:
+        pool = context.Pool(PROCESSES)
+        try:
             runs = pool.starmap(_run, [(turn, url, number, barrier) for number in range(PROCESSES)], chunksize=1)
+        finally:  # not terminated: coverage saves what it has seen in a process when that ends by itself
+            pool.close()
+            pool.join()
     return [list(results) for results in zip(*runs, strict=True)]
 
 
