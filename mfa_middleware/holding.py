@@ -78,8 +78,8 @@ class Responder:
         try:
             await login.passage.app(login.scope, receive, self.send)
         except BaseException:
-            if not self._passing:
-                self._put_back()
+            if not self._passing and self._parts.login_user.notice(login):
+                self._put_back()  # whoever answers this error further out saves the session
             raise
         if self._capture is not None and not self._passing and not self._answered:
             await self._refuse(LoginNotHeld("the app did not finish the login's response"))

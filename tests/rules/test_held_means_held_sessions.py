@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starsessions.session import get_session_handler, load_session, regenerate_session_id
 
 from tests.rules.apps import CASES, WITH_COOKIE, WRONG, Case, starlette_signed, starsessions, starsessions_loaded
-from tests.rules.asgi_client import Answer, App, Client
+from tests.rules.asgi_client import Answer, App, Client, http_scope
 from tests.rules.conftest import Site, Wrapped
 from tests.rules.naive import naive_holder
 
@@ -275,3 +275,23 @@ async def test_outside_a_session_further_in_is_seen_though_a_middleware_copies_t
     answer = await site.login(client)
     assert answer.code in ("mfa_required", "login_not_held", "misconfigured")
     assert client.cookies == {}
+
+
+@pytest.mark.parametrize(("signs_in", "kept"), [(True, {"cart": ["tea"]}), (False, {"cart": ["tea"], "seen": 1})])
+async def test_inside_an_app_that_raises_leaves_a_session_without_the_login_and_with_all_else(
+    signs_in: bool, kept: dict[str, Any], wrapped: Wrapped
+):
+    """An error may be answered between us and the session middleware, which saves what stands there then."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["seen"] = 1
+        if signs_in:
+            scope["session"]["user_id"] = "alice"
+        raise RuntimeError("broken")
+
+    site = wrapped(app, login_user="session:user_id")
+    session = {"cart": ["tea"]}
+    scope = {**http_scope("GET", "/anywhere"), "session": session}
+    with pytest.raises(RuntimeError):
+        await site.app(scope, None, None)
+    assert session == kept
