@@ -12,6 +12,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import unquote
 
+_MOST_DECODINGS = 4
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -32,10 +33,15 @@ def _unquoted(value: str) -> str:
 
 def canonical_value(value: str) -> str:
     """One form for all spellings of a cookie's value that some framework reads alike (quotes, escapes, percents)."""
-    previous = None
-    while previous != value:
-        previous, value = value, unquote(_ESCAPE.sub(_unescaped, value.strip(' \t"')))
+    for _ in range(_MOST_DECODINGS):
+        value = unquote(_ESCAPE.sub(_unescaped, value.strip(' \t"')))
     return value
+
+
+def _is_stable(value: str) -> bool:
+    """Whether all spellings of it have one form: not so when there is always another round to decode."""
+    form = canonical_value(value)
+    return canonical_value(form) == form
 
 
 _ESCAPE = re.compile(r"\\([0-3][0-7][0-7]|.)")  # as http.cookies reads quoted values
@@ -85,7 +91,7 @@ class CookieNames:
 
     def _is_kept(self, part: str, keep: Callable[[str], bool]) -> bool:
         name, _, value = part.partition("=")
-        plain = self.match(name.strip()) and not self._hides_in(value)
+        plain = self.match(name.strip()) and not self._hides_in(value) and _is_stable(_unquoted(value))
         return plain and keep(_unquoted(value))
 
     def _hides_in(self, part: str) -> bool:

@@ -22,6 +22,8 @@ _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
 Blocked = tuple[tuple[str, bytes], ...]
 
 _SAFE_METHODS = ("GET", "HEAD")
+_MOST_SESSIONS = 8  # in one request; browsers send one or two
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class SessionGate:
@@ -38,6 +40,8 @@ class SessionGate:
         :raises Unavailable: when the database is away.
         """
         pairs = self._cookies.pairs(scope["headers"])
+        if len(pairs) > _MOST_SESSIONS:
+            return {**scope, "headers": self._cookies.without(scope["headers"])}
         blocked = await self._store.session_blocked([_digest(value) for _, value in pairs], time.time())
         gone = {value for _, value in pairs if _digest(value) in blocked}
         return {**scope, "headers": self._cookies.keeping(scope["headers"], lambda value: value not in gone)}
@@ -88,6 +92,7 @@ class GatedConnection:
         self._send = send
         self._cut = False
         self._started = False
+        self._looked = 0.0
 
     async def receive(self) -> Message:
         """The client's next message; that it is gone, once the session is blocked."""
@@ -101,18 +106,25 @@ class GatedConnection:
 
     async def send(self, message: Message) -> None:
         """The app's next message; lost, once the session is blocked."""
-        if message["type"] in ("http.response.start", "websocket.accept", "websocket.send") and await self._is_cut():
+        if message["type"] != "http.response.body":
+            looks = message["type"] in ("http.response.start", "websocket.accept", "websocket.send")
+        else:  # a stream may go on for long
+            looks = time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS
+        if looks and await self._is_cut():
             return
         if not self._cut:
             self._started = self._started or message["type"] == "http.response.start"
             await self._send(message)
 
     async def _is_cut(self) -> bool:
+        self._looked = time.monotonic()
         if not self._cut and await self._gate.is_blocked(self._scope):
             self._cut = True
             if self._scope["type"] == "websocket":
                 await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            elif not self._started:
+            elif self._started:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
                 error = Unavailable("a login has begun in this session")
                 await problem(error, trace_id=trace_id(self._scope["headers"])).send(self._send)
         return self._cut

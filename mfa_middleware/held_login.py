@@ -26,6 +26,7 @@ _FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
 _BODILESS = (204, 304)
 _LARGEST_DECODED = 64 * 1024 * 1024
 _DEEPEST_JSON = 32
+_TOKEN_LIKE = re.compile(r"[A-Za-z0-9._~+/-]{20,4096}=*")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{16,}")
 _PATH_CHARACTERS = "/%:@!$&'()*+,=-._~"  # RFC 3986 §3.3, without the semicolon that ends a cookie's attribute
 
@@ -210,6 +211,16 @@ def bearer_tokens(document: object, depth: int = 0) -> list[str]:
     own = [document[name] for name in ("access_token", "token") if isinstance(document.get(name), str)]
     deeper = [token for value in document.values() for token in bearer_tokens(value, depth + 1)]
     return list(dict.fromkeys(token for token in own + deeper if token))
+
+
+def token_like(document: object, depth: int = 0) -> list[str]:
+    """All strings of a JSON document that could be a bearer token (RFC 6750 §2.1), under whatever name."""
+    if depth > _DEEPEST_JSON:
+        return []
+    if isinstance(document, str):
+        return [document] if _TOKEN_LIKE.fullmatch(document) else []
+    items = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return list(dict.fromkeys(token for item in items for token in token_like(item, depth + 1)))
 
 
 def is_jwt(text: str) -> bool:

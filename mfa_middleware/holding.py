@@ -162,7 +162,7 @@ class Responder:
         if user is None or await self._is_in_already(user):
             await self._let_go(capture)
             return
-        await self._free(login.renewed_names)
+        await self._free_renewed(user)
         inside = login.place is Place.INSIDE
         held = HeldLogin(
             status=capture.status,
@@ -186,7 +186,7 @@ class Responder:
 
     async def _is_in_already(self, user: str) -> bool:
         """Whether the request proves by a bearer token that its user was signed in before. Not at a declared login."""
-        if self._exchange.declared:
+        if self._exchange.declared or self._exchange.passage.marked:
             return False
         request = RequestExchange(self._exchange.scope, None)
         return await self._parts.request_user.bearer(request) == user
@@ -202,6 +202,15 @@ class Responder:
         if message["type"] != "http.response.start" or not self._parts.login_user.fields:
             return message
         return {**message, "headers": self._parts.login_user.without_fields(message.get("headers", ()))}
+
+    async def _free_renewed(self, user: str) -> None:
+        """Free a session whose cookie is new in the response, unless its former value signs the user in as well."""
+        login, asks = self._exchange, self._parts.login_user.asks
+        if not (self._blocked and login.renewed_names):
+            return
+        if asks is not None and str(await asks.before_login(login)) == user:
+            return
+        await self._free(login.renewed_names)
 
     async def _free(self, names: Collection[str] | None = None) -> None:
         """Free the sessions that were blocked for this request: of all cookies, or of those whose value is new.

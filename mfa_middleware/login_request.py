@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from mfa_middleware.errors import ConfigurationError
-from mfa_middleware.held_login import header
 from mfa_middleware.passage import Message, Receive, Scope
 from mfa_middleware.settings import split
+
+Fields = Sequence[tuple[str, object]]
 
 _LARGEST_BODY = 65_536
 
@@ -45,21 +46,39 @@ async def is_excepted(exceptions: Sequence[tuple[str, str]], scope: Scope, recei
         return next(unread, None) or await receive()
 
     whole = len(body) <= _LARGEST_BODY
-    fields = _fields(header(tuple(scope["headers"]), b"content-type"), body) if whole else ()
-    return any([value for name, value in fields if name == field] == [wanted] for field, wanted in exceptions), again
+    kinds = [value for name, value in scope["headers"] if name.lower() == b"content-type"]
+    fields, other = _fields(kinds[0].decode("latin-1"), body) if whole and len(kinds) == 1 else ((), ())
+    return any(
+        [value for name, value in fields if name == field] == [wanted] and field not in {name for name, _ in other}
+        for field, wanted in exceptions
+    ), again
 
 
-def _fields(content_type: str, body: bytes) -> Sequence[tuple[str, object]]:
-    kind = content_type.partition(";")[0].strip().lower()
+def _fields(content_type: str, body: bytes) -> tuple[Fields, Fields]:
+    """The fields as the content type says, and as an app might read them that does not look at it."""
+    form, document = _form(body), _object(body)
+    match content_type.partition(";")[0].strip().lower():
+        case "application/x-www-form-urlencoded":
+            return form, document
+        case "application/json":
+            return document, form
+        case _:
+            return (), ()
+
+
+def _form(body: bytes) -> Fields:
     try:
-        if kind == "application/x-www-form-urlencoded":
-            return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
-        if kind == "application/json":
-            pairs: object = json.loads(body, object_pairs_hook=_Pairs)
-            return pairs if isinstance(pairs, _Pairs) else ()
+        return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        return ()
+
+
+def _object(body: bytes) -> Fields:
+    try:
+        pairs: object = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
-        pass
-    return ()
+        return ()
+    return pairs if isinstance(pairs, _Pairs) else ()
 
 
 class _Pairs(list[tuple[str, object]]):

@@ -135,7 +135,7 @@ class Challenge:
     """What a client is told instead of its login, or for a step-up. ``expires_in`` is in seconds."""
 
     purpose: Purpose
-    mfa_token: str
+    mfa_token: str = field(repr=False)
     expires_in: int
     factors: tuple[FactorChoice, ...]
 

@@ -46,7 +46,7 @@ class Hints:
             return
         self._told.add(path)
         logger.warning(
-            "%s answered %d to a request whose session cookie was taken out (MFA_SESSION_MODE=strip). If the app keeps "
+            "%r answered %d to a request whose session cookie was taken out (MFA_SESSION_MODE=strip). If the app keeps "
             "a CSRF token or an OAuth state in its session, put the middleware inside of the session middleware, or "
             "set MFA_SESSION_MODE=gate.",
             path,

@@ -18,6 +18,8 @@ from mfa_middleware.settings import split
 _PATTERN = re.compile(r"(\*|[A-Za-z]+)\s+(/\S*)")
 _ABSOLUTE_FORM = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]*://[^/]*")  # some servers pass it on (RFC 9112 §3.2.2)
 _REMEMBERED_PATHS = 1024
+_LONGEST_REMEMBERED = 512
+_MOST_DECODINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,12 @@ def _parse(text: str) -> LoginPattern:
     return LoginPattern(method.upper(), re.compile("".join(translated) or "/", re.IGNORECASE))
 
 
-_SEGMENTS = {"*": "/[^/]+", "**": "(?:/.*)?"}
+_SEGMENTS = {"*": "/[^/]+", "**": "(?:/(?s:.*))?"}
 
 
 def canonical(path: str, *, resolve_dots: bool = True) -> str:
     """One form for all spellings of a path that a router might treat alike: ``//login%2F`` is ``/login``."""
-    previous = None
-    while previous != path:  # servers decode once and some routers once more; %25 may hide another round
-        previous, path = path, unquote(path)
-    path = _ABSOLUTE_FORM.sub("", path)
+    path = _ABSOLUTE_FORM.sub("", _decodings(path)[-1])
     path = path.split("?", 1)[0].split("#", 1)[0].split(";", 1)[0].replace("\\", "/")
     segments: list[str] = []
     for segment in path.split("/"):
@@ -67,6 +66,21 @@ def canonical(path: str, *, resolve_dots: bool = True) -> str:
     return "/" + "/".join(segments)
 
 
+def _decodings(path: str) -> list[str]:
+    """The path, and what a few rounds of percent-decoding make of it: servers decode once, some routers once more."""
+    found = [path]
+    while len(found) <= _MOST_DECODINGS and (path := unquote(path)) != found[-1]:
+        found.append(path)
+    return found
+
+
+def _spellings(path: str) -> set[str]:
+    """What a router may take that path for. A segment that a ``*`` stands for may hold anything but a slash."""
+    plain = {"/" + "/".join(part for part in one.split("/") if part) for one in _decodings(path)}
+    stripped = {re.sub(r"\s+(?=/|$)|\0+$", "", one) for one in plain}
+    return {canonical(path), canonical(path, resolve_dots=False), *plain, *stripped}
+
+
 def login_matcher(text: str) -> Callable[[str, str], frozenset[str]]:
     """From ``(path, root_path)`` to the methods declared for it: empty for a path that is no login's, ``*`` for any.
 
@@ -74,9 +88,10 @@ def login_matcher(text: str) -> Callable[[str, str], frozenset[str]]:
     """
     patterns = parse_patterns(text)
 
-    @lru_cache(maxsize=_REMEMBERED_PATHS)
     def methods(path: str, root_path: str) -> frozenset[str]:
-        spellings = {canonical(path), canonical(path, resolve_dots=False)}
+        if unquote(last := _decodings(path)[-1]) != last:
+            return frozenset(one.method for one in patterns)  # no end of its decoding: it could be any of them
+        spellings = _spellings(path)
         if root_path:
             root = canonical(root_path)
             # Some routers take it off as a mere prefix, without a slash after it.
@@ -84,4 +99,5 @@ def login_matcher(text: str) -> Callable[[str, str], frozenset[str]]:
             spellings |= {"/" + one.lstrip("/") for one in below}
         return frozenset(one.method for one in patterns if any(one.path.fullmatch(path) for path in spellings))
 
-    return methods
+    remembered = lru_cache(maxsize=_REMEMBERED_PATHS)(methods)
+    return lambda path, root_path: (methods if len(path) > _LONGEST_REMEMBERED else remembered)(path, root_path)

@@ -62,9 +62,9 @@ class Report:
                 trace, path = events.trace_id(self._scope["headers"]), self._scope["path"]
                 await self._parts.core.events.emit(events.LoginNotDeclared(user_id=user, trace_id=trace, path=path))
         except Refusal as error:
-            logger.info("%s could not be looked at for MFA_REPORT: %s", self._scope["path"], error.reason)
+            logger.info("%r could not be looked at for MFA_REPORT: %s", self._scope["path"], error.reason)
         except Exception:
-            logger.exception("%s could not be looked at for MFA_REPORT", self._scope["path"])
+            logger.exception("%r could not be looked at for MFA_REPORT", self._scope["path"])
 
     async def _user(self) -> str | None:
         """Whom the response gives credentials that the request's own are not already."""

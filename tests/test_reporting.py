@@ -264,7 +264,7 @@ async def test_trouble_of_the_report_is_not_the_clients(trouble: str, wrapped: W
     answer = await site.client().get(path)
     assert (answer.status, answer.error) == (200, None)
     assert site.told == []
-    assert f"{path} could not be looked at for MFA_REPORT" in caplog.text
+    assert f"{path!r} could not be looked at for MFA_REPORT" in caplog.text
 
 
 async def test_an_app_that_fails_fails_as_without_the_report(wrapped: Wrapped):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
 
-from mfa_middleware.cookies import CookieNames, cookie_pairs, set_cookies
+from mfa_middleware.cookies import CookieNames, canonical_value, cookie_pairs, set_cookies
 from mfa_middleware.held_login import RawHeaders
 from mfa_middleware.passage import Passage, Scope
 from mfa_middleware.sessions import SessionBefore
@@ -64,11 +63,11 @@ class LoginExchange:
     @property
     def renewed_names(self) -> frozenset[str]:
         """The session cookies that the response sets to a value that the client did not have."""
-        had = set(cookie_pairs(self.scope["headers"]))
+        had = {(name, canonical_value(value)) for name, value in cookie_pairs(self.scope["headers"])}
         return frozenset(
             name
             for name, value in set_cookies(self.headers)
-            if value is not None and self.session_cookies.match(name) and (name, value.strip('"')) not in had
+            if value is not None and self.session_cookies.match(name) and (name, canonical_value(value)) not in had
         )
 
     @property
@@ -129,4 +128,3 @@ class Selector:
 
 
 SelectorKind = type[Selector]
-Kinds = Callable[[str], SelectorKind | None]

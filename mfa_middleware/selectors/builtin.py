@@ -57,7 +57,10 @@ class Header(Selector):
         values = {value for name, value in login.headers if name.lower() == self.name}
         if len(values) > 1:
             raise LoginNotHeld("the login's response names several users in one header field")
-        return values.pop().decode("latin-1").strip() if values else None
+        text = values.pop().decode("latin-1").strip() if values else ""
+        if not text.isascii() or text.startswith("=?"):
+            raise LoginNotHeld("header: names a user with characters that no header field can carry plainly")
+        return text or None
 
     async def of_request(self, request: RequestExchange) -> object:
         return header(tuple(request.scope["headers"]), self.name).strip() or None
@@ -117,7 +120,7 @@ class Session(Selector):
         """Who stands there now and did not before."""
         now = session_value(login.scope, self.key)
         before = None if login.session_before is None else login.session_before.content.get(self.key)
-        return None if str(before) == str(now) else now
+        return None if before is not None and str(before) == str(now) else now
 
     async def of_request(self, request: RequestExchange) -> object:
         handler = request.scope.get("session_handler")

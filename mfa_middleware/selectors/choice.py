@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import bearer_tokens, is_jwt, json_body
+from mfa_middleware.held_login import bearer_tokens, json_body
 from mfa_middleware.passage import Scope
 from mfa_middleware.selectors.base import (
     ALREADY_HAD,
@@ -96,11 +96,11 @@ class LoginSelectors:
 
         :raises LoginNotHeld: for a success that is no JSON, and for JSON with a JWT in another place.
         """
-        if self._mark_works or not login.expected or {one.kind for one in asked} - {"mark", "json", "jwt"}:
+        if not login.expected or {one.kind for one in asked} - {"mark", "json", "jwt"}:
             return
         document = json_body(login.headers, login.body or b"")
-        if any(is_jwt(token) for token in bearer_tokens(document)):
-            raise LoginNotHeld("the response to a login's request has a JWT, and no user where MFA_LOGIN_USER looks")
+        if bearer_tokens(document):
+            raise LoginNotHeld("the response to a login's request has a token, and no user where MFA_LOGIN_USER looks")
         success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool((login.body or b"").strip())
         if (success or login.gives_session) and document is None:
             raise LoginNotHeld(
@@ -143,9 +143,9 @@ class LoginSelectors:
         :raises LoginNotHeld: when that cannot be told, or when the login could be used without the response.
         """
         if login.passage.marked:
-            self._mark_works = True
             if login.passage.user is None:
                 return None
+            self._mark_works = True
         asked = [one for one in self.usable(login.place) if one.watches or login.declared]
         found = {user_id(await one.of_login(login)) for one in asked} - {None}
         if len(found) > 1:

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from mfa_middleware.cookies import merged_cookies, set_cookies
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
-from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body
+from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body, token_like
 from mfa_middleware.passage import PASSAGE, Message, Passage, Scope, untouched
 from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve
@@ -72,7 +72,9 @@ class WhoAmI(Selector):
             the response gives several people.
         """
         given = set_cookies(login.headers)
-        tokens = list(dict.fromkeys(bearer_tokens(json_body(login.headers, login.body or b""))))
+        document = json_body(login.headers, login.body or b"")
+        # A client of GraphQL, or an app with names of its own, may call its token anything.
+        tokens = bearer_tokens(document) or token_like(document)
         if not (given or login.body or login.session_cookies.within(login.scope["headers"])):
             return None
         if len(tokens) > _MOST_TOKENS:
@@ -86,11 +88,10 @@ class WhoAmI(Selector):
             raise LoginNotHeld("the login's response signs several people in")
         user, brought = next((user, brought) for user, brought in answers if str(user) == users[0])
         login.extra_cookies += tuple(pair for pair in brought if pair not in login.headers)
-        if not tokens and not login.gives_session:
-            gone = [(name, None) for name, _ in given]
-            had = _credentials(merged_cookies(login.exposed_headers, gone), None)
-            if had and (await self._ask_in_login(login, had))[0] == user:
-                raise LoginNotHeld(ALREADY_HAD)
+        gone = [(name, None) for name, _ in given]
+        had = _credentials(merged_cookies(login.exposed_headers, gone), None)
+        if (await self._ask_in_login(login, had))[0] == user:
+            raise LoginNotHeld(ALREADY_HAD)
         return user
 
     def can_answer(self, request: RequestExchange) -> bool:

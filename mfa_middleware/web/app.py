@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -26,7 +26,6 @@ from mfa_middleware.web.schemas import Empty
 
 logger = logging.getLogger(__name__)
 OPERATIONS = (*api.OPERATIONS, *admin.OPERATIONS)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(desk: Desk) -> Starlette:
@@ -54,7 +53,7 @@ class _Site:
 
     def route(self, path: str, operations: Iterable[Operation]) -> Route:
         """One route for all methods of a path, so that 405 names them all."""
-        by_method = {one.method: one for one in operations} | {}
+        by_method = {one.method: one for one in operations}
         methods = [*by_method, "OPTIONS"]
 
         async def endpoint(request: Request) -> Response:

@@ -93,7 +93,7 @@ class Pages:
 
     def no_such_page(self, call: Call[Any], error: Refusal, status: int) -> Response:
         """404 and 405. A GET of what only takes a POST is a form's address, loaded again."""
-        if call.request.url.path == call.mount:
+        if call.request.scope["path"] == call.mount:
             return see_other(call, "/")
         if status == 405:
             return see_other(call, "/challenge" if call.cookie_token else "/")

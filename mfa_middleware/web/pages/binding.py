@@ -112,7 +112,7 @@ class BindingPages:
 
 
 def _is_enrolment(call: Call[Any]) -> bool:
-    return call.request.url.path.startswith(f"{call.mount}/enrol")
+    return str(call.request.scope["path"]).startswith(f"{call.mount}/enrol")
 
 
 async def _enrolling(call: Call[Any]) -> Caller:

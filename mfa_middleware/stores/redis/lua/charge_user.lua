@@ -7,7 +7,7 @@ if charged then return {'open', 0, tonumber(charged), 0} end -- done before: the
 local now, policy = now_ms(), policy_at(4)
 local n, locked_until = failures_of(KEYS[1])
 n = math.max(n, tonumber(ARGV[1]))
-locked_until = math.max(locked_until, now + tonumber(ARGV[2]))
+locked_until = later(locked_until, tonumber(ARGV[2]), now)
 local wait = wait_ms(policy, n, locked_until, now)
 if wait > 0 then return {'locked', 0, n, wait} end
 

@@ -19,5 +19,5 @@ end
 local known, known_lock = tonumber(ARGV[5]), tonumber(ARGV[6])
 if known > 0 or known_lock > 0 then
   local n, locked_until = failures_of(KEYS[3])
-  keep_failures(KEYS[3], math.max(n, known), math.max(locked_until, now_ms() + known_lock))
+  keep_failures(KEYS[3], math.max(n, known), later(locked_until, known_lock, now_ms()))
 end

@@ -25,6 +25,13 @@ local function keep_failures(key, n, locked_until)
   redis.call('PEXPIRE', key, FAILURES_LAST)
 end
 
+-- The later end of two locks: one known by its end, one by what is left of it. None left is no lock that ends now:
+-- clocks may go back.
+local function later(locked_until, left, now)
+  if left > 0 then return math.max(locked_until, now + left) end
+  return locked_until
+end
+
 -- The lock policy, from five arguments that start at ARGV[i].
 local function policy_at(i)
   return {
