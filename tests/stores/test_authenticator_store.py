@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -478,6 +477,8 @@ class TestStatements:
 
 
 class TestEventLoops:
+    # Connections to PostgreSQL die with their loop, whenever the garbage collector comes by, and say so.
+    @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
     def test_successive_loops_can_use_one_store(self, database_url: str) -> None:
         """Starlette's TestClient makes a loop for each request when it is no context manager."""
         store = open_store(settings(database_url))
@@ -490,9 +491,7 @@ class TestEventLoops:
         asyncio.run(store.open())
         asyncio.run(store.load("alice"))
         asyncio.run(use())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # connections to PostgreSQL die with their loop
-            gc.collect()
+        gc.collect()
 
     async def test_more_calls_than_connections_wait_for_each_other(self, store: AuthenticatorStore) -> None:
         await store.change("alice", putting(authenticator()))
