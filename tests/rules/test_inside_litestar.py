@@ -1,4 +1,4 @@
-"""Inside of Litestar, in its route handlers' place: it routes before its middleware, so the sub-app is mounted by hand."""
+"""Inside of Litestar, in its route handlers' place: it routes first, so that the sub-app is mounted by hand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from litestar.middleware.session.server_side import ServerSideSessionConfig
 
 from mfa_middleware import MFA, MFAMiddleware, Settings
 from mfa_middleware.management import ImportedSecret
+from mfa_middleware.passage import App
 from mfa_middleware.testing import VirtualAuthenticator
 from tests.rules.conftest import TOTP_SECRET
 
@@ -53,7 +54,8 @@ async def test_a_login_that_nobody_declared_is_held_put_back_and_released(
 ):
     mfa = MFA(Settings(database_url=f"sqlite:///{tmp_path}/mfa.sqlite3"))
     await mfa.import_secret("alice", ImportedSecret("totp", TOTP_SECRET))
-    transport = httpx2.ASGITransport(_app(mfa, sessions))
+    app: App = _app(mfa, sessions)
+    transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://app", cookies=known) as client:
         await client.post("/visit")
         held = await client.post("/magic")
