@@ -26,7 +26,9 @@ _FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
 _BODILESS = (204, 304)
 _LARGEST_DECODED = 64 * 1024 * 1024
 _DEEPEST_JSON = 32
-_TOKEN_LIKE = re.compile(r"[A-Za-z0-9._~+/-]{20,4096}=*")
+_TOKEN_LIKE = re.compile(
+    r"(?=[^0-9]*[0-9])(?![0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[\w.~+/-]{20,4096}=*", re.ASCII
+)
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{16,}")
 _PATH_CHARACTERS = "/%:@!$&'()*+,=-._~"  # RFC 3986 §3.3, without the semicolon that ends a cookie's attribute
 
@@ -214,7 +216,10 @@ def bearer_tokens(document: object, depth: int = 0) -> list[str]:
 
 
 def token_like(document: object, depth: int = 0) -> list[str]:
-    """All strings of a JSON document that could be a bearer token (RFC 6750 §2.1), under whatever name."""
+    """The strings of a JSON document that could be a bearer token (RFC 6750 §2.1), under whatever name.
+
+    Words without a digit and UUIDs are taken for what they mostly are: names and ids.
+    """
     if depth > _DEEPEST_JSON:
         return []
     if isinstance(document, str):

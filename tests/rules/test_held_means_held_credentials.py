@@ -189,3 +189,18 @@ async def test_a_user_who_is_called_none_is_a_user(wrapped: Wrapped):
     await site.app({**http_scope("POST", "/login"), "session": scope_session}, None, send)
     assert sent[0]["status"] == 401
     assert scope_session == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_ordinary_answer_of_a_declared_path_passes_however_many_ids_it_has(method: str, wrapped: Wrapped):
+    """A profile at the path where one logs in, or what else is asked of GraphQL."""
+    profile = {"id": KNOWN, "items": [{"id": f"item-number-{number:020}"} for number in range(20)]}
+
+    async def session(request: Request) -> Response:
+        return JSONResponse(profile)
+
+    async def me(request: Request) -> Response:
+        return JSONResponse({"user": None}, 401)
+
+    app = Starlette(routes=[Route("/login", session, methods=["GET", "POST"]), Route("/me", me)])
+    assert (await wrapped(app, **BY_ASKING).client().request(method, "/login")).json == profile
