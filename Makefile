@@ -4,6 +4,8 @@ PORT ?= 8000
 ARGS ?=
 
 BIN := .venv/bin
+# Neighbours share servers: each worker gets a run of them, and takes from the other when it is done.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 STAMP := .venv/installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 
@@ -13,7 +15,8 @@ define HELP
 make demo       serve the demo on http://localhost:$(PORT) (PORT=$(PORT))
 make test       run all tests (ARGS= goes to pytest)
 make test-fast  run the tests that take less than a second each
-make check      all that CI checks: style, types, floors, tests with branch coverage
+make check      all that CI checks: style, types, floors, tests
+make coverage   run all tests and tell which branches they missed
 make format     sort imports and format
 make venv       make .venv with everything in it (the others do it by themselves)
 make clean      remove .venv, caches and reports
@@ -41,12 +44,12 @@ demo: $(STAMP)
 	@$(BIN)/python -m examples.demo --port $(PORT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow' $(ARGS)
 
-check: lint types imports coverage
+check: lint types imports test
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -59,7 +62,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n auto --cov $(ARGS)
+	$(PYTEST) --cov $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --select I --fix

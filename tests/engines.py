@@ -200,7 +200,7 @@ class PostgreSQL(Server):
 
     def ready(self) -> bool:
         probe = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(probe, check=False).returncode == 0
+        return subprocess.run(probe, check=False, timeout=_START_SECONDS).returncode == 0
 
     @property
     def _data(self) -> str:
@@ -208,7 +208,9 @@ class PostgreSQL(Server):
 
     def _run(self, program: str, *arguments: str) -> str:
         command = [str(self._programs / program), *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=self.folder, **unprivileged())
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=self.folder, timeout=60, **unprivileged()
+        )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
         return done.stdout

@@ -79,6 +79,6 @@ async def store(database_url: str) -> AsyncIterator[AuthenticatorStore]:
 
 
 async def _truncate(url: str) -> None:
-    connection = await asyncpg.connect(**connect_arguments(make_url(url)))
+    connection = await asyncpg.connect(**connect_arguments(make_url(url)), command_timeout=60)
     await connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
     await connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -23,14 +24,10 @@ Turn = Callable[[AuthenticatorStore, int, int], Awaitable[object]]
 def race(turn: Turn, url: str) -> list[list[Any]]:
     """For each round what the processes' turns returned. ``turn`` must be a function of a module."""
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
+    with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
         barrier = manager.Barrier(PROCESSES)
-        pool = context.Pool(PROCESSES)
-        try:
-            runs = pool.starmap(_run, [(turn, url, number, barrier) for number in range(PROCESSES)], chunksize=1)
-        finally:  # not terminated: coverage saves what it has seen in a process when that ends by itself
-            pool.close()
-            pool.join()
+        futures = [pool.submit(_run, turn, url, number, barrier) for number in range(PROCESSES)]
+        runs = [future.result(100) for future in futures]
     return [list(results) for results in zip(*runs, strict=True)]
 
 

@@ -414,7 +414,7 @@ async def _take_all_at_once(url: str, user: str, tokens: list[str]) -> list[str]
 
 
 async def _line_up(url: str, name: str, runners: int) -> None:
-    async with Redis.from_url(url) as client:
+    async with asyncio.timeout(60), Redis.from_url(url) as client:
         await client.incr(name)
         while int(await client.get(name) or 0) < runners:
             await asyncio.sleep(0.001)
