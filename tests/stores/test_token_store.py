@@ -22,7 +22,8 @@ from mfa_middleware.stores.protocols import Attempt, Gate, LockPolicy, TokenStor
 from mfa_middleware.stores.redis import open_store
 from mfa_middleware.stores.redis.scripts import VERBS, source
 from mfa_middleware.stores.redis.store import RedisTokenStore
-from tests.engines import TEST_REDIS_URL, Valkey
+from tests.engines import EngineMissing
+from tests.stores.redis_engines import ENGINES, SLOW_TO_START, valkey
 
 POLICY = LockPolicy()
 RECORD = bytes(range(256)) * 4
@@ -31,16 +32,25 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def real_url() -> Iterator[str]:
-    if TEST_REDIS_URL:
-        yield TEST_REDIS_URL
-    else:
-        with Valkey() as server:
-            yield server.url
+    with valkey() as url:
+        yield url
 
 
-@pytest.fixture(params=["memory", "real"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[RedisTokenStore]:
-    url = "memory://" if request.param == "memory" else request.getfixturevalue("real_url")
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW_TO_START)) for name in ENGINES],
+)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server, of each kind in turn."""
+    try:
+        with ENGINES[request.param]() as url:
+            yield url
+    except EngineMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[RedisTokenStore]:
     made = open_store(Settings(redis_url=url, engine_timeout=10))
     assert isinstance(made, RedisTokenStore)
     await made.open()
@@ -127,6 +137,14 @@ async def test_a_token_lives_for_its_ttl(memory: TokenStore, user: str, clock: t
     assert await memory.read(user, "token") is None
     assert (await charge(memory, user)).gate is Gate.GONE
     assert not await take(memory, user)
+
+
+async def test_an_issue_that_comes_late_brings_no_used_token_back(store: TokenStore, user: str) -> None:
+    """As one that was held up on its way, asked for again, and carried out after all."""
+    await issue(store, user)
+    assert await take(store, user)
+    await issue(store, user)
+    assert await store.read(user, "token") is None
 
 
 async def test_no_verb_brings_a_dead_token_back(store: TokenStore, user: str) -> None:
@@ -298,8 +316,8 @@ async def test_a_right_answer_ends_the_lock_that_it_began(store: TokenStore, use
     await issue(store, user)
     assert await guess(store, user, 10) == [Gate.OPEN] * 10
     assert await take(store, user)
-    await issue(store, user)
-    assert (await charge(store, user)).failures == 1
+    await issue(store, user, "new")
+    assert (await charge(store, user, "new")).failures == 1
 
 
 async def test_locks_double_up_to_a_day(memory: TokenStore, user: str, clock: time_machine.Traveller) -> None:

@@ -2,6 +2,8 @@
 
 The rooms of it:
 
+    demotion  connections that leave a server which is no primary any more
+    sentinel  the primary, as Sentinels name it
     connect   a URL → a client
     server    whether the server behind it can be used
     scripts   the Lua scripts: one atomic step, and one round trip, for each verb

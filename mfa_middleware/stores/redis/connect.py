@@ -7,20 +7,23 @@ The store asks again, once, with a request id.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from mfa_middleware.errors import ConfigurationError
+from mfa_middleware.stores.redis.demotion import leaving
+from mfa_middleware.stores.redis.sentinel import SentinelPool, Sentinels
 
 Client: TypeAlias = "Redis | RedisCluster"
 #: Keyword arguments of redis-py, which types them no closer.
@@ -49,7 +52,7 @@ def connect(url: str, timeout: float) -> Client:
                 return _cluster(parts, timeout)
             case _:
                 return _single(parts, timeout)
-    except (ValueError, TypeError, RedisClusterException):
+    except (ValueError, TypeError, KeyError, RedisClusterException):
         # From None: the cause would print pieces of the URL.
         raise ConfigurationError(f"MFA_REDIS_URL does not parse: {_MEND}.") from None
 
@@ -60,7 +63,12 @@ def _single(parts: SplitResult, timeout: float) -> Redis:
     if parts.scheme != "unix":
         _database(parts.path)
     given: Options = {**parse_url(parts.geturl())}
-    pool = BlockingConnectionPool(timeout=timeout, **_ours(timeout), **_limited(given, _CONNECTIONS))
+    kind = leaving(given.pop("connection_class", Connection))
+    if issubclass(kind, SSLConnection):
+        _try_certificates(given)
+    pool = BlockingConnectionPool(
+        timeout=timeout, connection_class=kind, **_ours(timeout), **_limited(given, _CONNECTIONS)
+    )
     _try_options(pool)
     return Redis.from_pool(pool)
 
@@ -71,10 +79,11 @@ def _sentinel(parts: SplitResult, timeout: float) -> Redis:
         raise ValueError("no service")
     given = _limited(_node_options(parts, _database(database)), _CONNECTIONS)
     hosts = _hosts(parts.netloc, 26379)
-    sentinel = Sentinel(hosts, sentinel_kwargs=_ours(timeout))  # type: ignore[no-untyped-call]  # so redis-py has it
-    client: Redis = sentinel.master_for(
-        unquote(service), connection_pool_class=_SentinelPool, timeout=timeout, **_ours(timeout), **given
-    )
+    known = _ours(timeout) | {name: value for name, value in given.items() if name.startswith("ssl")}
+    sentinel = Sentinels(hosts, sentinel_kwargs=known)  # type: ignore[no-untyped-call]  # so redis-py has it
+    kind = leaving(SentinelManagedSSLConnection if given.pop("ssl", False) else SentinelManagedConnection)
+    pool: Options = {"connection_pool_class": SentinelPool, "connection_class": kind, "timeout": timeout}
+    client: Redis = sentinel.master_for(unquote(service), **pool, **_ours(timeout), **given)
     _try_options(client.connection_pool)
     return client
 
@@ -83,15 +92,6 @@ def _cluster(parts: SplitResult, timeout: float) -> RedisCluster:
     given = _limited(_node_options(parts, _database(parts.path.removeprefix("/"))), _CLUSTER_CONNECTIONS)
     nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, 6379)]
     return RedisCluster(startup_nodes=nodes, **_ours(timeout), **given)
-
-
-class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """A pool that knows the primary, and waits for a free connection; it closes the Sentinels with itself."""
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        for sentinel in self.sentinel_manager.sentinels:
-            await sentinel.aclose()
 
 
 def _ours(timeout: float) -> Options:
@@ -118,12 +118,31 @@ def _node_options(parts: SplitResult, database: str) -> Options:
     userinfo, at, _ = parts.netloc.rpartition("@")
     given: Options = {**parse_url(f"redis://{userinfo}{at}node/{database}?{parts.query}")}
     del given["host"]
+    given["ssl"] = _yes(given.get("ssl", "false"))
+    if given["ssl"]:
+        _try_certificates(given)
     return given
+
+
+def _yes(text: str) -> bool:
+    """Redis-py would take every word for yes."""
+    return {"true": True, "false": False}[text.lower()]
 
 
 def _try_options(pool: ConnectionPool) -> None:
     """An option that redis-py does not know is a TypeError here, and not at the first login."""
     pool.connection_class(**pool.connection_kwargs)
+
+
+def _try_certificates(given: Options) -> None:
+    """Files that cannot be used stop start-up, and not the first login."""
+    named = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    try:
+        SSLConnection(**named).ssl_context.get()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            "MFA_REDIS_URL: ssl_ca_certs, ssl_certfile or ssl_keyfile does not name a file that can be read as PEM."
+        ) from error
 
 
 def _database(text: str) -> str:

@@ -6,6 +6,7 @@ All keys of a user share one hash tag, so that a script finds them on one node o
     mfa:{user}:pending         list: the user's tokens, oldest first, with some that are gone
     mfa:{user}:failures        hash: n, until
     mfa:{user}:proofs          sorted set: fingerprints by when they go stale
+    mfa:{user}:sendings        set: requests that sent something lately
     mfa:{user}:taken:<token>   which request took a token, for a while
     mfa:{user}:r:<request>     which failure a request without a token was counted as, for a while
 """
@@ -22,10 +23,9 @@ from redis import exceptions as redis_errors
 from mfa_middleware.errors import ConfigurationError, Unavailable
 from mfa_middleware.stores.protocols import Attempt, Gate, LockPolicy, TokenState
 from mfa_middleware.stores.redis.connect import Client
-from mfa_middleware.stores.redis.scripts import VERBS, source
-from mfa_middleware.stores.redis.server import look, refused
+from mfa_middleware.stores.redis.scripts import VERBS, Script, Value
+from mfa_middleware.stores.redis.server import look, mend
 
-Value = bytes | str | int
 Result = TypeVar("Result")
 
 #: How long a request that was carried out is remembered, in ms: well over the time in which it is asked for again.
@@ -42,7 +42,7 @@ class RedisTokenStore:
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
-        self._scripts = {verb: client.register_script(source(verb)) for verb in VERBS}
+        self._scripts = {verb: Script(verb) for verb in VERBS}
 
     async def open(self) -> None:
         """Look at the server, and run a script that changes nothing, to see that its user may."""
@@ -50,12 +50,9 @@ class RedisTokenStore:
             await self._ask(lambda: look(self._client))
             await self.proven("-", "-")
         except Unavailable as error:
-            if not refused(error.__cause__):
+            if (sentence := mend(error.__cause__)) is None:
                 raise
-            raise ConfigurationError(
-                "MFA_REDIS_URL: Redis refuses this user or password, or does not let them run scripts; mend the URL, "
-                "or grant the user ~mfa:* and +@read +@write +@scripting +@connection +time +info."
-            ) from error
+            raise ConfigurationError(sentence) from error
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -67,7 +64,7 @@ class RedisTokenStore:
     async def issue(
         self, user: str, token: str, record: bytes, *, ttl: int, pending: int, failures: int, locked_for: float
     ) -> None:
-        keys = _token(user, token), _key(user, "pending"), _key(user, "failures")
+        keys = _token(user, token), *(_key(user, name) for name in ("pending", "failures", f"taken:{token}"))
         known = failures, _ms(locked_for)
         await self._run("issue", keys, token, record, _ms(ttl), pending, *known, _token(user, ""))
 
@@ -107,7 +104,8 @@ class RedisTokenStore:
         return bool(await self._run("take", keys, request, _MEMO_MS, _ms(ttl), *proofs))
 
     async def count_sending(self, user: str, *, most: int, window: int) -> float:
-        waiting = await self._run("count_sending", [_key(user, "sendings")], most, _ms(window))
+        keys = [_key(user, "sendings")]
+        waiting = await self._run("count_sending", keys, secrets.token_hex(8), most, _ms(window))
         return cast("int", waiting) / 1000
 
     async def prepare(self, user: str, token: str, factor: str, kept: bytes) -> bool:
@@ -127,7 +125,7 @@ class RedisTokenStore:
         await self._run("forget", keys, _token(user, ""), int(forgive))
 
     async def _run(self, verb: str, keys: Sequence[str], *arguments: Value) -> object:
-        return await self._ask(lambda: self._scripts[verb](keys, arguments))
+        return await self._ask(lambda: self._scripts[verb].run(self._client, keys, arguments))
 
     async def _ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Ask, and once more when the connection or the answer was lost: every verb knows a request that was done."""

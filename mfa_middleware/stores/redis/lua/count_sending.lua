@@ -1,7 +1,9 @@
--- KEYS: sendings
--- ARGV: how many are allowed, the window in milliseconds
--- Returns the milliseconds to wait; 0 when it is allowed. A lost reply that is asked for again counts twice: safe.
-local n = redis.call('INCR', KEYS[1])
-if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-if n > tonumber(ARGV[1]) then return math.max(redis.call('PTTL', KEYS[1]), 1) end
+-- KEYS: requests that sent something within the window
+-- ARGV: request, how many are allowed, the window in milliseconds
+-- Returns the milliseconds to wait; 0 when it is allowed
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 0 end -- done before: the reply was lost
+local sent = redis.call('SCARD', KEYS[1])
+if sent >= tonumber(ARGV[2]) then return math.max(redis.call('PTTL', KEYS[1]), 1) end
+redis.call('SADD', KEYS[1], ARGV[1])
+if sent == 0 then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 return 0

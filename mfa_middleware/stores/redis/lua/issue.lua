@@ -1,5 +1,6 @@
--- KEYS: token, pending, failures
+-- KEYS: token, pending, failures, memo of who took the token
 -- ARGV: token, record, ttl, pending logins allowed, known failures, known lock, prefix of token keys
+if redis.call('EXISTS', KEYS[4]) == 1 then return end -- used before: this request comes late, after its repetition
 if redis.call('HSETNX', KEYS[1], 'record', ARGV[2]) == 0 then return end -- done before: the reply was lost
 
 local ttl, allowed = tonumber(ARGV[3]), tonumber(ARGV[4])
