@@ -66,12 +66,12 @@ class Responder:
     async def run(self, receive: Receive, *, ask: WhoAmI | None = None) -> None:
         """Call the app. A response that it never finishes is no login, and never leaves.
 
-        ``ask`` asks it first who the request comes from: with a session cookie in it, only a change is a login.
+        ``ask`` asks it first who the request comes from.
         """
         login = self._exchange
         try:
             if ask is not None:
-                login.before = await ask.before_login(login)
+                await ask.look_before(login)
         except Refusal as error:
             await self._refuse(error)
             return
@@ -180,7 +180,7 @@ class Responder:
         self._parts.origins.check(login.scope)
         await self._answer(
             self._parts.dialect.challenge(
-                challenge, login.scope, mount=login.passage.root_path + self._parts.settings.mount
+                challenge, login.scope, mount=login.passage.root_path + self._parts.settings.mount, held=held
             )
         )
 
@@ -208,7 +208,7 @@ class Responder:
         login, asks = self._exchange, self._parts.login_user.asks
         if not (self._blocked and login.renewed_names):
             return
-        if asks is not None and str(await asks.before_login(login)) == user:
+        if asks is not None and str(await asks.by_cookies(login)) == user:
             return
         await self._free(login.renewed_names)
 

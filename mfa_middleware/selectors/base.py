@@ -54,7 +54,9 @@ class LoginExchange:
     session_before: SessionBefore | None = None
     gated: bool = False
     expected: bool = False
-    before: object = None  #: what ``whoami:`` answered before the login, where it had to be asked
+    #: What ``whoami:`` answered before the login, by the request's session cookies and by its bearer token.
+    before: object = None
+    bearer_before: object = None
     status: int = 0
     headers: RawHeaders = ()
     body: bytes | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
 from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body, token_like
 from mfa_middleware.passage import PASSAGE, Message, Passage, Scope, untouched
 from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
+from mfa_middleware.selectors.bearer import bearer_of
 from mfa_middleware.selectors.values import check_pointer, resolve
 from mfa_middleware.settings import Settings
 
@@ -59,14 +61,25 @@ class WhoAmI(Selector):
         except _NoAnswerError as error:
             raise Misconfigured(str(error)) from error
 
-    async def before_login(self, login: LoginExchange) -> object:
-        """Who the request comes from, before the app sees it. To be asked where a session cookie reaches the app."""
-        return (await self._ask_in_login(login, _own_credentials(login.scope)))[0]
+    async def look_before(self, login: LoginExchange) -> None:
+        """Note who the client is before the app sees its request: with those credentials, only a change is a login."""
+        if login.session_cookies.within(login.scope["headers"]):
+            login.before = await self.by_cookies(login)
+        bearer = bearer_of(login.scope)
+        if bearer:
+            with contextlib.suppress(LoginNotHeld):  # a token that the app chokes on was nobody's
+                login.bearer_before = (await self._ask_in_login(login, _credentials(b"", bearer)))[0]
+
+    async def by_cookies(self, login: LoginExchange) -> object:
+        """Who the client is by the request's cookies alone."""
+        cookie = merged_cookies(login.scope["headers"], ())
+        return (await self._ask_in_login(login, _credentials(cookie, None)))[0]
 
     async def of_login(self, login: LoginExchange) -> object:
         """Who the client is with what the response gives it; nobody where it was the same before.
 
-        The app is asked with each bearer token that the response gives, and with its cookies alone.
+        The app is asked with each bearer token that the response gives, and with its cookies alone. An answer that
+        repeats the request's own token, which was that user's before, signs nobody in.
 
         :raises LoginNotHeld: when it is that by what it had already (holding the response would hold nothing), or when
             the response gives several people.
@@ -83,7 +96,9 @@ class WhoAmI(Selector):
             # ordinary answers of such a path have long texts, too, and must pass.
             tokens = token_like(document)[:_MOST_TOKENS]
         cookie = merged_cookies(login.scope["headers"], given)
-        answers = [await self._ask_in_login(login, _credentials(cookie, token)) for token in (*tokens, None)]
+        asked = [(token, await self._ask_in_login(login, _credentials(cookie, token))) for token in (*tokens, None)]
+        repeated = (bearer_of(login.scope), login.bearer_before)
+        answers = [answer for token, answer in asked if token is None or (token, answer[0]) != repeated]
         users = list(dict.fromkeys(str(user) for user, _ in answers if user is not None and user != login.before))
         if not users:
             return None

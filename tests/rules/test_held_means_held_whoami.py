@@ -274,6 +274,41 @@ async def test_a_token_that_the_client_had_before_is_refused_and_named(wrapped: 
     assert answer.code == "login_not_held"
 
 
+class TestTheClientsOwnToken:
+    """A path that takes logins and questions alike, as GraphQL does, for a client that is signed in already."""
+
+    @staticmethod
+    def app(users: dict[str, str]) -> App:
+        """Gives a new token to who sends a password, and repeats the request's own to who does not."""
+
+        async def both(request: Request) -> Response:
+            user = checked(await fields_of(request))
+            token = request.headers.get("authorization", "Bearer ?")[7:]
+            if user is not None:
+                token = f"token-{len(users)}-of-{user}"
+                users[token] = user
+            return JSONResponse({"data": {"user": {"token": token}}})
+
+        async def me(request: Request) -> Response:
+            token = request.headers.get("authorization", "")[7:]
+            if token in users:
+                return JSONResponse({"user": users[token]})
+            return JSONResponse({"error": "who?"}, 400 if token else 401)
+
+        return Starlette(routes=[Route("/login", both, methods=["POST"]), Route("/me", me)])
+
+    async def test_an_answer_that_repeats_it_is_no_login(self, wrapped: Wrapped):
+        site = wrapped(self.app({"the-token-of-alice": "alice"}), **ASKED)
+        answer = await site.login(site.client(), bearer="the-token-of-alice", json={"question": "who am I?"})
+        assert (answer.status, answer.json["data"]["user"]["token"]) == (200, "the-token-of-alice")
+
+    @pytest.mark.parametrize("token", ["the-token-of-alice", "junk"])
+    async def test_a_login_that_is_sent_with_it_is_challenged_all_the_same(self, token: str, wrapped: Wrapped):
+        site = wrapped(self.app({"the-token-of-alice": "alice"}), **ASKED)
+        answer = await site.login(site.client(), bearer=token)
+        assert answer.code == "mfa_required"
+
+
 async def test_no_content_type_of_the_attackers_choosing_hides_the_token(wrapped: Wrapped):
     """An app that answers in the form that ``Accept`` names: what is no JSON can give a token all the same."""
 
