@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 
 from mfa_middleware import limits
@@ -13,7 +12,7 @@ from mfa_middleware.checking import check_confirmation, guarded, require_text
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound, Unavailable
 from mfa_middleware.events import BindingBegun, Bound
-from mfa_middleware.factor import Answer, Challenging, Enrolling, Enrolment, State
+from mfa_middleware.factor import Answer, Challenging, Enrolling, Enrolment
 from mfa_middleware.keyring import fingerprint, user_tag
 from mfa_middleware.models import (
     Assurance,
@@ -21,11 +20,18 @@ from mfa_middleware.models import (
     Binding,
     Changes,
     Confirmed,
-    Counter,
     Once,
-    Proof,
     Purpose,
     UserFactors,
+)
+from mfa_middleware.rows import (
+    backup_codes,
+    live_row,
+    made_live,
+    new_live_row,
+    opened_pending,
+    pending_row,
+    sealed_pending,
 )
 
 PENDING_SECONDS = 900
@@ -42,6 +48,7 @@ async def bind(core: Core, caller: Caller, factor: str, label: str | None, trace
     proven = await _proven_if_needed(core, caller, await core.authenticator_store.load(caller.user_id))
     enrolment = await _enrol(core, caller, factor)
     row_id = uuid.uuid4().hex
+    pending, codes = sealed_pending(core, enrolment.state, user_id=caller.user_id, row=row_id)
     row = Authenticator(
         id=row_id,
         user_id=caller.user_id,
@@ -50,7 +57,7 @@ async def bind(core: Core, caller: Caller, factor: str, label: str | None, trace
         label=label or core.factor(factor).title,
         enabled=True,
         state=None,
-        pending=core.seal_state(enrolment.state, user_id=caller.user_id, authenticator_id=row_id),
+        pending=pending,
         pending_until=time.time() + PENDING_SECONDS,
         revision=0,
         counter=-1,
@@ -63,7 +70,7 @@ async def bind(core: Core, caller: Caller, factor: str, label: str | None, trace
         return Changes(put=(row,), remove=tuple(unconfirmed[: 1 - _MOST_PENDING]))
 
     await core.authenticator_store.change(caller.user_id, decide)
-    return await _begun(core, caller, row, enrolment, trace)
+    return await _begun(core, caller, row, enrolment, codes, trace)
 
 
 async def refresh(core: Core, caller: Caller, authenticator_id: str, trace: str) -> Binding:
@@ -76,7 +83,7 @@ async def refresh(core: Core, caller: Caller, authenticator_id: str, trace: str)
     row = live_row(user, authenticator_id)
     proven = await _proven_if_needed(core, caller, user)
     enrolment = await _enrol(core, caller, row.factor)
-    pending = core.seal_state(enrolment.state, user_id=caller.user_id, authenticator_id=row.id)
+    pending, codes = sealed_pending(core, enrolment.state, user_id=caller.user_id, row=row.id)
 
     def decide(user: UserFactors) -> Changes:
         require_proof(user, proven)
@@ -84,13 +91,14 @@ async def refresh(core: Core, caller: Caller, authenticator_id: str, trace: str)
         return Changes(put=(replace(row, pending=pending, pending_until=time.time() + PENDING_SECONDS),))
 
     await core.authenticator_store.change(caller.user_id, decide)
-    return await _begun(core, caller, row, enrolment, trace)
+    return await _begun(core, caller, row, enrolment, codes, trace)
 
 
 async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, trace: str) -> Confirmed:
     """Make a pending authenticator live by a right answer. All other pending ones of the user die.
 
-    It counts as proof of a factor for the caller. With the first authenticator, recovery codes are issued.
+    It counts as proof of a factor for the caller. With the first authenticator, recovery codes are issued; those that
+    were shown at the binding replace the former ones.
 
     :raises InvalidCode: for a wrong answer; it is counted like any other.
     :raises NotFound: when nothing of that id is pending.
@@ -98,50 +106,81 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
     :raises TooManyAttempts: when the user is locked.
     """
     user = await core.authenticator_store.load(caller.user_id)
-    row = _pending_row(user, authenticator_id)
+    row = pending_row(user, authenticator_id)
     proven = await _proven_if_needed(core, caller, user)
     attempt = await limits.count_without_token(core, user)
     answer = Answer(code, time.time(), Purpose.CONFIRM)
+    pending, shown = opened_pending(core, row)
     try:
-        state, proof = await check_confirmation(
-            core, row.factor, row.pending or b"", answer, user_id=user.user_id, row=row.id
-        )
+        state, proof = await check_confirmation(core, row.factor, pending, answer, user_id=user.user_id, row=row.id)
     except InvalidCode as error:
         await limits.found_wrong(core, user.user_id, Purpose.CONFIRM, row.factor, error.reason, trace)
         raise
-    codes, backup_row = _backup_codes(core, caller.user_id)
+    codes, backup_row = backup_codes(core, caller.user_id, shown)
     issued = False
 
     def decide(user: UserFactors) -> Changes:
         nonlocal issued
         require_proof(user, proven)
-        if _pending_row(user, authenticator_id).pending != row.pending:
+        if pending_row(user, authenticator_id).pending != row.pending:
             raise NotFound("another secret is pending by now")
-        issued = backup_row is not None and not any(one.live for one in user.authenticators)
+        issued = backup_row is not None and (bool(shown) or not any(one.live for one in user.authenticators))
         others = [one for one in user.authenticators if one.id != row.id]
+        former = {one.id for one in others if one.backup and shown}
         return Changes(
             put=(
-                _made_live(_pending_row(user, authenticator_id), state, proof),
+                made_live(pending_row(user, authenticator_id), state, proof),
                 *(replace(one, pending=None, pending_until=0.0) for one in others if one.live and one.pending),
                 *((backup_row,) if issued and backup_row else ()),
             ),
-            remove=tuple(one.id for one in others if not one.live),
+            remove=tuple(one.id for one in others if not one.live or one.id in former),
             spend=((row.id, proof.digest),) if isinstance(proof, Once) else (),
             forgive=True,
         )
 
     await core.authenticator_store.change(caller.user_id, decide)
     assurance = new_assurance(core, caller.user_id, row.factor)
-    await _keep_proof(core, caller, assurance)
+    await _keep_proof(core, caller, assurance, forgive=True)
     await limits.forgive(core, caller.user_id, attempt)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
     return Confirmed(row.id, row.factor, assurance, tuple(codes) if issued else ())
 
 
-async def _keep_proof(core: Core, caller: Caller, assurance: Assurance) -> None:
+async def put_in_force(core: Core, caller: Caller, factor: str, authenticator_id: str | None, trace: str) -> Binding:
+    """Make an authenticator that is live at once, or give a live one a new secret at once. For old APIs alone.
+
+    There is no confirmation: who mistypes the secret is locked out. It counts as proof for the caller as a confirmation
+    does, who has just been told the secret.
+
+    :raises NotFound: when there is no such live authenticator, or (without an id) a live one of that factor already.
+    :raises StepUpRequired: for who has a live authenticator and has not proven one lately.
+    """
+    proven = await _proven_if_needed(core, caller, await core.authenticator_store.load(caller.user_id))
+    enrolment = await _enrol(core, caller, factor)
+    made = new_live_row(core, caller.user_id, factor, enrolment.state, row_id=authenticator_id)
+
+    def decide(user: UserFactors) -> Changes:
+        require_proof(user, proven)
+        if authenticator_id is None:
+            if any(one.factor == factor for one in user.live):
+                raise NotFound("there is a live one by now")
+            return Changes(put=(made,))
+        row = live_row(user, authenticator_id)
+        if row.factor != factor:
+            raise NotFound("that is an authenticator of another factor")
+        new = replace(row, state=made.state, pending=None, pending_until=0.0, revision=row.revision + 1, counter=-1)
+        return Changes(put=(new,))
+
+    await core.authenticator_store.change(caller.user_id, decide)
+    await _keep_proof(core, caller, new_assurance(core, caller.user_id, factor), forgive=False)
+    await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=factor, authenticator_id=made.id))
+    return Binding(made.id, factor, 0, enrolment.shown)
+
+
+async def _keep_proof(core: Core, caller: Caller, assurance: Assurance, *, forgive: bool) -> None:
     tag = user_tag(caller.user_id)
     proofs = (*caller.proofs, fingerprint(assurance.id))
-    await core.token_store.prove(tag, proofs, ttl=core.settings.step_up_ttl, forgive=True)
+    await core.token_store.prove(tag, proofs, ttl=core.settings.step_up_ttl, forgive=forgive)
     if caller.enrolment is not None:
         await core.token_store.prove_token(tag, caller.enrolment.digest)
 
@@ -166,68 +205,10 @@ async def _enrol(core: Core, caller: Caller, factor: str) -> Enrolment:
     return enrolment
 
 
-async def _begun(core: Core, caller: Caller, row: Authenticator, enrolment: Enrolment, trace: str) -> Binding:
+async def _begun(
+    core: Core, caller: Caller, row: Authenticator, enrolment: Enrolment, codes: tuple[str, ...], trace: str
+) -> Binding:
     await core.events.emit(
         BindingBegun(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id)
     )
-    return Binding(row.id, row.factor, PENDING_SECONDS, enrolment.shown)
-
-
-def live_row(user: UserFactors, authenticator_id: str) -> Authenticator:
-    """The user's live authenticator of that id, backups aside.
-
-    :raises NotFound: when there is none.
-    """
-    row = user.find(authenticator_id)
-    if row is None or not row.live or row.backup:
-        raise NotFound("the user has no such live authenticator")
-    return row
-
-
-def _pending_row(user: UserFactors, authenticator_id: str) -> Authenticator:
-    row = user.find(authenticator_id)
-    if row is None or row.pending is None or row.pending_until <= time.time():
-        raise NotFound("nothing of that id is pending")
-    return row
-
-
-def _made_live(row: Authenticator, state: bytes, proof: Proof | None) -> Authenticator:
-    return replace(
-        row,
-        state=state,
-        pending=None,
-        pending_until=0.0,
-        enabled=True,
-        revision=row.revision + 1,
-        counter=proof.value if isinstance(proof, Counter) else -1,
-    )
-
-
-def _backup_codes(core: Core, user_id: str) -> tuple[Sequence[str], Authenticator | None]:
-    """New recovery codes and their row; none where no backup factor is in use."""
-    if core.backup is None:
-        return (), None
-    name, factor = core.backup
-    state, codes = factor.issue()
-    return codes, new_live_row(core, user_id, name, state, backup=True)
-
-
-def new_live_row(
-    core: Core, user_id: str, factor: str, state: State, *, label: str | None = None, backup: bool = False
-) -> Authenticator:
-    """A row that is live at once: of recovery codes, or of a secret that another system knew."""
-    row_id = uuid.uuid4().hex
-    return Authenticator(
-        id=row_id,
-        user_id=user_id,
-        factor=factor,
-        backup=backup,
-        label=label or core.factor(factor).title,
-        enabled=True,
-        state=core.seal_state(state, user_id=user_id, authenticator_id=row_id),
-        pending=None,
-        pending_until=0.0,
-        revision=1,
-        counter=-1,
-        created_at=time.time(),
-    )
+    return Binding(row.id, row.factor, PENDING_SECONDS, enrolment.shown, codes)

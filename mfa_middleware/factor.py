@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from mfa_middleware.models import Proof, Purpose
 
@@ -136,3 +136,11 @@ class BackupCodes(Protocol):
     def left(self, state: State, spent: int) -> int:
         """How many codes are left when ``spent`` have been used."""
         ...
+
+
+@runtime_checkable
+class IssuedAtBinding(BackupCodes, Protocol):
+    """Backup codes that come with each binding anew: shown when it begins, in force from its confirmation."""
+
+    @property
+    def issued_at_binding(self) -> Literal[True]: ...

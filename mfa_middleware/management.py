@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mfa_middleware.binding import live_row, new_live_row
 from mfa_middleware.callers import Caller, has_proven, require_proof
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidRequest, NotFound
@@ -13,6 +12,7 @@ from mfa_middleware.events import Changed, CodesRegenerated, Imported, Reset, Un
 from mfa_middleware.factor import BackupCodes, Importing
 from mfa_middleware.keyring import user_tag
 from mfa_middleware.models import Authenticator, Changes, UserFactors
+from mfa_middleware.rows import live_row, new_live_row
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,12 @@ class MFA:
         """Make a pending authenticator live. See :func:`binding.confirm`."""
         return await binding.confirm(await self.open(), caller, authenticator_id, code, trace or trace_id())
 
+    async def put_in_force(
+        self, caller: Caller, factor: str, authenticator_id: str | None = None, trace: str = ""
+    ) -> Binding:
+        """Make an authenticator or its new secret live unconfirmed. See :func:`binding.put_in_force`."""
+        return await binding.put_in_force(await self.open(), caller, factor, authenticator_id, trace or trace_id())
+
     async def overview(self, user_id: str) -> Overview:
         """A user's live authenticators. See :func:`management.overview`."""
         return await management.overview(await self.open(), user_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Iterable
 
+from mfa_middleware.answering import Answering
 from mfa_middleware.dialects.native import problem
 from mfa_middleware.errors import ConfigurationError, Refusal, Unavailable
 from mfa_middleware.events import trace_id
@@ -47,6 +48,8 @@ class MFAMiddleware:
         self._parts: Parts | None = None
         self._gate: SessionGate | None = None
         self._mount = ""
+        self._api: Answering | None = None
+        self._way: Way = self._onward
         self._watches = False
         self._undeclared: Way = self._watched
         self._sees_session = False
@@ -65,7 +68,20 @@ class MFAMiddleware:
         else:
             await self._through_gate(parts, self._gate, scope, receive, send)
 
-    def _way(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def _answered(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """The way in where the dialect has an API of its own. What it does not answer goes on."""
+        api = self._api
+        if api is None or scope["type"] != "http" or not api.claims(scope):
+            return self._onward(parts, scope, receive, send)
+        scope[PASSAGE] = Passage(self.app, scope, lambda: None)
+
+        async def go_on(receive: Receive, send: Send) -> None:
+            del scope[PASSAGE]
+            await self._onward(parts, scope, receive, send)
+
+        return api.answer(self.mfa, scope, receive, send, go_on)
+
+    def _onward(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """What is to be awaited for that request. No coroutine of its own: every request comes by here."""
         if scope["type"] != "http":
             return self._not_http(parts, scope, receive, send)
@@ -155,7 +171,7 @@ class MFAMiddleware:
         if not outside and "session" in inner:
             login.session_before = SessionBefore(inner)
         responder = Responder(self.mfa, parts, login, send, blocked=blocked, stripped=strip)
-        await responder.run(receive, ask=parts.login_user.asks if had and not strip else None)
+        await responder.run(receive, ask=parts.login_user.asks if outside else None)
 
     async def _sub_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = scope.get("root_path", "")
@@ -182,6 +198,8 @@ class MFAMiddleware:
         except Unavailable as error:
             logger.warning("mfa-middleware: an engine is away; 503 where it is needed: %s", error.reason)
         self._mount = parts.settings.mount
+        self._api = parts.dialect if isinstance(parts.dialect, Answering) else None
+        self._way = self._onward if self._api is None else self._answered
         self._watches = bool(parts.login_user.watchers) or not self._mounts or parts.settings.report
         self._undeclared = reporting(self.app, self._watched) if parts.settings.report else self._watched
         self._gate = parts.gate
@@ -195,7 +213,11 @@ class MFAMiddleware:
             await send({"type": "websocket.close", "code": 1011})
             return
         error: Refusal = Unavailable(reason)
-        await problem(error, trace_id=trace_id(scope["headers"])).send(send)
+        trace = trace_id(scope["headers"])
+        if self._parts is not None and self._api is not None:
+            await self._parts.dialect.problem(error, scope, trace_id=trace).send(send)
+        else:
+            await problem(error, trace_id=trace).send(send)
 
 
 def _without_fields(parts: Parts, scope: Scope) -> Scope:

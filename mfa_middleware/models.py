@@ -155,17 +155,21 @@ class Assurance:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A pending authenticator, told once. ``shown`` is what the factor wants the client to see (secret, uri, …)."""
+    """A pending authenticator, told once. ``shown`` is what the factor wants the client to see (secret, uri, …).
+
+    ``recovery_codes`` are there where they are shown at the binding; they are in force from its confirmation.
+    """
 
     id: str
     factor: str
     expires_in: int
     shown: Mapping[str, str] = field(repr=False)
+    recovery_codes: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """An authenticator that has become live, and the recovery codes that came with the first one (else empty)."""
+    """An authenticator that has become live, and the recovery codes that came in force with it (else empty)."""
 
     id: str
     factor: str

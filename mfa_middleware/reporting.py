@@ -88,7 +88,7 @@ class Report:
         """Who the request's own credentials say that it comes from."""
         login, asks = self._login, self._parts.login_user.asks
         if asks is not None:
-            login.before = await asks.before_login(login)
+            login.before = await asks.by_all(login)
             return None if login.before is None else str(login.before)
         try:
             return await self._parts.request_user.user(RequestExchange(login.scope, login.passage))

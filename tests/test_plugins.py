@@ -185,7 +185,7 @@ def test_a_name_registered_twice_is_refused(register):
 def test_what_is_no_factor_in_use_registers_as_well():
     morse, marker, ear = Named("morse"), Named("marker"), object()
     plugins = load(Registers(dialects=[morse], selectors=[marker], listeners=[ear]), *BUNDLED)
-    assert (plugins.dialects, plugins.selectors) == ({"morse": morse}, {"marker": marker})
+    assert (plugins.dialects["morse"], plugins.selectors) == (morse, {"marker": marker})
     assert plugins.listeners == (ear,)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mfa_middleware.errors import Refusal
-from mfa_middleware.held_login import RawHeaders
+from mfa_middleware.held_login import HeldLogin, RawHeaders
 from mfa_middleware.models import Challenge
 from mfa_middleware.passage import Scope, Send
 
@@ -29,13 +29,14 @@ class WireAnswer:
 class Dialect(Protocol):
     """What a plugin gives to make logins look otherwise on the wire.
 
-    ``mount`` is the sub-app's path as clients see it.
+    ``mount`` is the sub-app's path as clients see it. ``held`` is what the client must not get yet: a dialect may tell
+    of it whose login it is, and nothing that signs anybody in.
     """
 
     @property
     def name(self) -> str: ...
 
-    def challenge(self, challenge: Challenge, scope: Scope, *, mount: str) -> WireAnswer:
+    def challenge(self, challenge: Challenge, scope: Scope, *, mount: str, held: HeldLogin) -> WireAnswer:
         """What is answered to a login instead of the app's response."""
         ...
 

@@ -26,7 +26,7 @@ from mfa_middleware.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from mfa_middleware.held_login import header
+from mfa_middleware.held_login import HeldLogin, header
 from mfa_middleware.models import Challenge, FactorChoice, Purpose
 from mfa_middleware.passage import Scope
 
@@ -55,7 +55,7 @@ class Native:
 
     name = "native"
 
-    def challenge(self, challenge: Challenge, scope: Scope, *, mount: str) -> WireAnswer:
+    def challenge(self, challenge: Challenge, scope: Scope, *, mount: str, held: HeldLogin) -> WireAnswer:
         """401 with the mfaToken and the ways to answer; for a browser 303 to the page that asks."""
         if wants_html(scope):
             page = "enrol" if challenge.purpose is Purpose.ENROLMENT else "challenge"

@@ -70,6 +70,10 @@ class WhoAmI(Selector):
             with contextlib.suppress(LoginNotHeld):  # a token that the app chokes on was nobody's
                 login.bearer_before = (await self._ask_in_login(login, _credentials(b"", bearer)))[0]
 
+    async def by_all(self, login: LoginExchange) -> object:
+        """Who the client is by all that the request carries."""
+        return (await self._ask_in_login(login, _own_credentials(login.scope)))[0]
+
     async def by_cookies(self, login: LoginExchange) -> object:
         """Who the client is by the request's cookies alone."""
         cookie = merged_cookies(login.scope["headers"], ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel
 from starlette.responses import RedirectResponse, Response
 
 from mfa_middleware import binding, login, management, verification
@@ -45,14 +46,14 @@ async def release(call: Call[schemas.Empty]) -> Response:
     return await released(call, await verification.release(call.core, call.token, call.trace))
 
 
-async def released(call: Call[schemas.Body], proven: Proven) -> Response:
+async def released(call: Call[BaseModel], proven: Proven) -> Response:
     """The held login, or that a step-up succeeded; with the proof as a cookie."""
     response = await _held(call, proven) if proven.held else _stepped_up(call)
     response.raw_headers += [assurance_cookie(call, proven), mfa_token_cookie(call.request.scope, "", max_age=0)]
     return response
 
 
-async def _held(call: Call[schemas.Body], proven: Proven) -> Response:
+async def _held(call: Call[BaseModel], proven: Proven) -> Response:
     held = proven.held
     assert held is not None  # noqa: S101  says it to the type checker alone
     scope = mark_nothing(call.request.scope)
@@ -61,13 +62,13 @@ async def _held(call: Call[schemas.Body], proven: Proven) -> Response:
     return RawResponse(*held.release(accept_encoding=call.request.headers.get("accept-encoding", "")))
 
 
-def _stepped_up(call: Call[schemas.Body]) -> Response:
+def _stepped_up(call: Call[BaseModel]) -> Response:
     if call.html:
         return RedirectResponse(call.mount + way_back(call.request), 303, {"cache-control": "no-store"})
     return ModelResponse(schemas.Verified())
 
 
-def assurance_cookie(call: Call[schemas.Body], proven: Proven) -> tuple[bytes, bytes]:
+def assurance_cookie(call: Call[BaseModel], proven: Proven) -> tuple[bytes, bytes]:
     """The cookie that says to the next requests of this browser that a factor was proven."""
     value = call.core.tokens.sign_assurance(proven.assurance)
     ttl = call.core.settings.step_up_ttl

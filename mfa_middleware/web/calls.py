@@ -131,6 +131,16 @@ class Call(Generic[Shape_co]):
                 raise
             return await self._enrolling(self.cookie_token)
 
+    async def holder(self) -> str | None:
+        """Whose the explicit mfaToken is, of whatever purpose; None without one. Its password was right, and no more.
+
+        :raises TokenInvalid: for a dead one.
+        """
+        if not self.explicit_token:
+            return None
+        _, record, _ = await look_at(self.core, self.explicit_token)
+        return record.user_id
+
     async def _enrolling(self, text: str) -> Caller:
         token, record, _ = await look_at(self.core, text)
         if token.purpose is not Purpose.ENROLMENT:
@@ -163,7 +173,11 @@ class Call(Generic[Shape_co]):
 
     @property
     def _issuer(self) -> str:
-        return self.core.settings.issuer or self.request.url.hostname or "mfa"
+        try:
+            host = self.request.url.hostname
+        except ValueError:  # neither the field Host nor the query need be well formed
+            host = None
+        return self.core.settings.issuer or host or "mfa"
 
 
 async def read_call(desk: Desk, request: Request, shape: type[Shape], trace: str) -> Call[Shape]:

@@ -15,6 +15,7 @@ from mfa_middleware.passage import Scope
 from mfa_middleware.settings import Settings, split
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ALLOWED_FIELDS = ("accept", "authorization", "content-type", "traceparent")
 _PREFLIGHT_SECONDS = b"600"
 
 
@@ -54,15 +55,15 @@ class Origins:
             (b"vary", b"origin"),
         )
 
-    def preflight(self, scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-        """The fields that answer a preflight."""
+    def preflight(self, scope: Scope, more: Sequence[str] = ()) -> Sequence[tuple[bytes, bytes]]:
+        """The fields that answer a preflight; ``more`` names request header fields that are allowed, too."""
         fields = self.fields(scope)
         if not fields:
             return ()
         return (
             *fields,
             (b"access-control-allow-methods", b"GET, POST, PATCH, DELETE"),
-            (b"access-control-allow-headers", b"accept, authorization, content-type, traceparent"),
+            (b"access-control-allow-headers", ", ".join((*_ALLOWED_FIELDS, *more)).encode()),
             (b"access-control-max-age", _PREFLIGHT_SECONDS),
         )
 

@@ -25,6 +25,7 @@ class RecoveryCode:
 
     name = "recovery_code"
     title = "Recovery code"
+    hint = "Type one of the codes that you kept when you set up your second factor. Each works once."
     amr = "otp"  # RFC 8176 has no value for look-up secrets; "kba" is for questions, and each of these works once
 
     def __init__(self, settings: RecoveryCodeSettings) -> None:

@@ -19,6 +19,7 @@ from mfa_totp.settings import TOTPSettings
 _DIGESTS = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
 #: What people type or paste between the digits of a code: blank, no-break space, hyphen.
 _BETWEEN = dict.fromkeys(map(ord, " \u00a0-"))
+_CLOCKS_DIFFER = 20  # steps up to which a wrong code is told from one of a phone whose clock is off
 #: Any mask gives a QR code that scans; trying all eight for the prettiest takes six times as long.
 _MASK = 3
 #: Letters of an issuer or account name that go into the URI, so that it always fits into a QR code.
@@ -30,6 +31,7 @@ class TOTP:
 
     name = "totp"
     title = "Authenticator app"
+    hint = "Open your authenticator app and type the code that it shows."
     amr = "otp"  # RFC 8176 §2: "one-time password", and it names RFC 6238
 
     def __init__(self, settings: TOTPSettings) -> None:
@@ -102,8 +104,17 @@ def _step(clock: _Clock, answer: Answer, window: int) -> int:
     steps = range(max(now - window, 0), now + window + 1)
     matching = [step for step in steps if compare_digest(clock.generate_otp(step), code)]
     if not matching:
-        raise InvalidCode("wrong code")
+        raise _wrong(clock, code, now)
     return matching[-1]
+
+
+def _wrong(clock: _Clock, code: str, now: int) -> InvalidCode:
+    """With a reason that tells a guess from a phone whose clock is off."""
+    steps = range(-_CLOCKS_DIFFER, _CLOCKS_DIFFER + 1)
+    off = next((step for step in steps if compare_digest(clock.generate_otp(max(now + step, 0)), code)), None)
+    if off is None:
+        return InvalidCode("wrong code")
+    return InvalidCode(f"a code of {abs(off)} steps {'ago' if off < 0 else 'ahead'}", clock_off=True)
 
 
 def _canonical(code: str, digits: int) -> str:

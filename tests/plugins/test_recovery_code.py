@@ -5,12 +5,15 @@ import re
 
 import pytest
 
+from mfa_middleware import Settings
 from mfa_middleware.errors import InvalidCode
-from mfa_middleware.factor import Answer, Enrolling
+from mfa_middleware.factor import Answer, Enrolling, IssuedAtBinding
 from mfa_middleware.models import Once, Purpose
 from mfa_middleware.testing.factor_contract import FactorContract
+from mfa_recovery_code import mfa_register_factors
 from mfa_recovery_code.recovery_code import RecoveryCode
 from mfa_recovery_code.settings import RecoveryCodeSettings
+from mfa_recovery_code.single import SingleRecoveryCode
 
 FACTOR = RecoveryCode(RecoveryCodeSettings())
 
@@ -18,6 +21,11 @@ FACTOR = RecoveryCode(RecoveryCodeSettings())
 class TestContract(FactorContract):
     def factor(self):
         return RecoveryCode(RecoveryCodeSettings())
+
+
+class TestContractOfASingleOne(FactorContract):
+    def factor(self):
+        return SingleRecoveryCode(RecoveryCodeSettings())
 
 
 def check(state, code: str) -> Once:
@@ -105,3 +113,38 @@ def test_no_codes_and_equal_codes_are_refused(codes: list[str]):
 def test_recovery_codes_cannot_be_bound_on_their_own():
     with pytest.raises(NotImplementedError):
         asyncio.run(FACTOR.enrol(Enrolling("7", "alice", "Example")))
+
+
+# ---------------------------------------------------------------------------------------------------- one code alone
+
+
+@pytest.mark.parametrize(
+    ("given", "single"),
+    [
+        ({}, False),
+        ({"dialect": "authing"}, True),
+        ({"dialect": "authing", "recovery_code_style": "list"}, False),
+        ({"recovery_code_style": "single"}, True),
+    ],
+)
+def test_the_dialect_authing_has_one_code_unless_it_is_said_otherwise(given: dict[str, str], single: bool):
+    [factor] = mfa_register_factors(Settings(**given))
+    assert isinstance(factor, IssuedAtBinding) == single
+    assert isinstance(factor, RecoveryCode)
+    _, codes = factor.issue()
+    assert len(codes) == (1 if single else 10)
+
+
+def test_one_code_has_96_bits_in_six_groups_and_is_kept_as_a_digest():
+    state, [code] = SingleRecoveryCode(RecoveryCodeSettings()).issue()
+    assert re.fullmatch("([0-9a-f]{4}-){5}[0-9a-f]{4}", code)
+    assert code not in str(state)
+    assert check(state, code.upper().replace("-", " ")) == check(state, code)
+
+
+def test_where_secrets_may_be_shown_again_the_code_is_kept_and_only_there():
+    for reveal, kept in (("true", True), ("false", False)):
+        [factor] = mfa_register_factors(Settings(dialect="authing", authing_reveal_secrets=reveal))
+        assert isinstance(factor, RecoveryCode)
+        state, [code] = factor.issue()
+        assert (code in str(state)) == kept

@@ -172,7 +172,7 @@ class NaiveHolder(MFAMiddleware):
             for message in kept:
                 await send(message)
             return
-        await self.mfa.parts.dialect.challenge(challenge, scope, mount="/mfa").send(send)
+        await self.mfa.parts.dialect.challenge(challenge, scope, mount="/mfa", held=held).send(send)
 
 
 def test_a_naive_holder_falls_to_the_attacks_on_sessions_and_spellings():
