@@ -9,17 +9,21 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 STAMP := .venv/installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: help venv demo test test-fast check lint types imports coverage format clean
+.PHONY: help venv demo test test-fast check lint types imports coverage format translations screenshots bench bench-quick clean
 
 define HELP
-make demo       serve the demo on http://localhost:$(PORT) (PORT=$(PORT))
-make test       run all tests (ARGS= goes to pytest)
-make test-fast  run the tests that take less than a second each
-make check      all that CI checks: style, types, floors, tests
-make coverage   run all tests and tell which branches they missed
-make format     sort imports and format
-make venv       make .venv with everything in it (the others do it by themselves)
-make clean      remove .venv, caches and reports
+make demo          serve the demo on http://localhost:$(PORT) (PORT=$(PORT))
+make test          run all tests (ARGS= goes to pytest)
+make test-fast     run the tests that take less than a second each
+make check         all that CI checks: style, types, floors, tests
+make coverage      run all tests and tell which branches they missed
+make format        sort imports and format
+make translations  bring the catalogues up to date with the sentences in the code
+make screenshots   take the pictures in docs/pictures from the running demo
+make bench         measure all, beside the peers, and write docs/benchmarks.md (ARGS= names sections)
+make bench-quick   measure the flow beside the hand-written floor, in two minutes
+make venv          make .venv with everything in it (the others do it by themselves)
+make clean         remove .venv, caches and reports
 endef
 
 help:
@@ -68,5 +72,24 @@ format: $(STAMP)
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
+translations: $(STAMP)
+	$(BIN)/python -m tests.catalogues
+
+screenshots: $(STAMP)
+	$(BIN)/python -m examples.screenshots
+
+# The peers are in a .venv of their own: nothing of ours depends on what they bring.
+.venv-bench/installed: pyproject.toml $(STAMP)
+	@.venv-bench/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear .venv-bench
+	@echo 'installing into .venv-bench (a minute)' >&2
+	@.venv-bench/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input install --editable '.[all,bench]'
+	@: > $@
+
+bench: .venv-bench/installed
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+bench-quick: .venv-bench/installed
+	@.venv-bench/bin/python -m benchmarks --quick $(ARGS)
+
 clean:
-	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf .venv .venv-bench .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov

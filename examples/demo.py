@@ -86,9 +86,21 @@ def wants_html(request: Request) -> bool:
 
 
 def page(request: Request, *, wrong: bool = False, status: int = 200) -> Response:
-    """The one page there is."""
-    shown = {"user": request.session.get("user_id"), "wrong": wrong, "passwords": PASSWORDS}
+    """The app's own page."""
+    shown = {"user": request.session.get("user_id"), "wrong": wrong, "passwords": PASSWORDS, "on_phone": False}
     return templates.TemplateResponse(request, "demo.html", shown, status_code=status)
+
+
+async def phone(request: Request) -> Response:
+    """What an authenticator app with that secret shows, for who has none at hand."""
+    given = (await request.form()).get("secret", "") if request.method == "POST" else ""
+    secret = str(given).strip()
+    try:
+        codes = [code(secret.replace(" ", ""), ahead=ahead) for ahead in (False, True)] if secret else []
+    except ValueError:
+        codes = []
+    shown = {"on_phone": True, "secret": secret, "codes": codes, "wrong": bool(secret)}
+    return templates.TemplateResponse(request, "demo.html", shown)
 
 
 ROUTES = [
@@ -97,6 +109,7 @@ ROUTES = [
     Route("/login", login, methods=["POST"]),
     Route("/logout", logout, methods=["POST"]),
     Route("/me", me),
+    Route("/phone", phone, methods=["GET", "POST"]),
 ]
 
 
@@ -128,7 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve, or show a code."""
     options = parse(arguments)
     if options.command == "code":
-        print(code(options.secret, ahead=options.next))
+        try:
+            print(code(options.secret, ahead=options.next))
+        except ValueError as error:
+            sys.exit(f"That is no secret of an authenticator app: {error}.")
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the temporary folder goes, too
     with suppress(KeyboardInterrupt), folder(options.data) as data, listening(options.port) as listener:
@@ -150,11 +166,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def code(secret: str, *, ahead: bool) -> str:
-    """The code that an authenticator app shows now, or shows next."""
-    try:
-        return pyotp.TOTP(secret).at(int(time.time()), counter_offset=int(ahead))
-    except ValueError as error:
-        sys.exit(f"That is no secret of an authenticator app: {error}.")
+    """The code that an authenticator app shows now, or shows next.
+
+    :raises ValueError: for what is no secret.
+    """
+    return pyotp.TOTP(secret).at(int(time.time()), counter_offset=int(ahead))
 
 
 @contextmanager

@@ -60,14 +60,19 @@ class EnrolmentRequired(Refusal):
 
 
 class InvalidCode(Refusal):
-    """The answer is wrong, used up, or not this user's; the client cannot tell which."""
+    """The answer is wrong, used up, or not this user's; the client cannot tell which.
+
+    ``clock_off``: it would be right at another time. Told only to who was just shown the secret: to a guesser it
+    would be a way to find codes of the future.
+    """
 
     code = "invalid_code"
     message = "That code is not right."
 
-    def __init__(self, reason: str, *, attempts_left: int | None = None) -> None:
+    def __init__(self, reason: str, *, attempts_left: int | None = None, clock_off: bool = False) -> None:
         super().__init__(reason)
         self.attempts_left = attempts_left
+        self.clock_off = clock_off
 
 
 class TokenInvalid(Refusal):

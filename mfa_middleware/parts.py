@@ -94,7 +94,7 @@ class Parts:
         return RequestSelectors(variable, parse_selectors(variable, text, self.settings, kinds))
 
     def _dialect(self) -> Dialect:
-        dialects = {"native": Native(), **cast("Mapping[str, Dialect]", self.plugins.dialects)}
+        dialects = {"native": Native(self.settings.locale), **cast("Mapping[str, Dialect]", self.plugins.dialects)}
         found = dialects.get(self.settings.dialect)
         if found is None:
             raise ConfigurationError(

@@ -149,7 +149,9 @@ class Settings(BaseSettings):
         str,
         Field(pattern=r"^(#[0-9a-fA-F]{6})?$", description="the pages' accent colour, as #1a73e8"),
     ] = ""
-    locale: Literal["", "en"] = Field(default="", description="the pages' language; en is the only one yet")
+    locale: Literal["", "en", "zh-Hans", "zh-Hant", "ja"] = Field(
+        default="", description="the language of pages and messages: en, zh-Hans, zh-Hant or ja"
+    )
 
     _plugin_values: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
     _read: set[str] = PrivateAttr(default_factory=set[str])

@@ -29,6 +29,7 @@ from mfa_middleware.errors import (
 from mfa_middleware.held_login import HeldLogin, header
 from mfa_middleware.models import Challenge, FactorChoice, Purpose
 from mfa_middleware.passage import Scope
+from mfa_middleware.translations import language_of, marked, translated
 
 STATUS: Mapping[type[Refusal], int] = {
     InvalidCode: 401,
@@ -46,14 +47,17 @@ STATUS: Mapping[type[Refusal], int] = {
     Misconfigured: 500,
     Unavailable: 503,
 }
-_MFA_REQUIRED = ("mfa_required", "Prove a second factor to finish logging in.")
+_MFA_REQUIRED = ("mfa_required", marked("Prove a second factor to finish logging in."))
 _ENROLMENT_REQUIRED = ("mfa_enrolment_required", EnrolmentRequired.message)
 
 
 class Native:
-    """The dialect that is there without any plugin."""
+    """The dialect that is there without any plugin. ``locale`` wins over the language that a request asks for."""
 
     name = "native"
+
+    def __init__(self, locale: str = "") -> None:
+        self._locale = locale
 
     def challenge(self, challenge: Challenge, scope: Scope, *, mount: str, held: HeldLogin) -> WireAnswer:
         """401 with the mfaToken and the ways to answer; for a browser 303 to the page that asks."""
@@ -64,7 +68,7 @@ class Native:
         code, title = _ENROLMENT_REQUIRED if challenge.purpose is Purpose.ENROLMENT else _MFA_REQUIRED
         document = {
             "type": "about:blank",
-            "title": title,
+            "title": translated(title, language_in(scope, self._locale)),
             "status": 401,
             "code": code,
             "mfaToken": challenge.mfa_token,
@@ -77,31 +81,35 @@ class Native:
 
     def problem(self, error: Refusal, scope: Scope, *, trace_id: str) -> WireAnswer:
         """A problem document with a stable code, or for a browser the same in words. The reason stays inside."""
-        answer = problem(error, trace_id=trace_id)
+        language = language_in(scope, self._locale)
+        answer = problem(error, trace_id=trace_id, language=language)
         if not wants_html(scope):
             return answer
         headers = tuple(pair for pair in answer.headers if pair[0] not in (b"content-type", b"content-length"))
-        body = _PAGE.format(text=escape(str(error)), trace=trace_id).encode()
+        heading, text = (escape(translated(one, language)) for one in (_LOGIN, str(error)))
+        body = _PAGE.format(language=language, heading=heading, text=text, trace=trace_id).encode()
         length = (b"content-length", b"%d" % len(body))
         return WireAnswer(answer.status, ((b"content-type", b"text/html; charset=utf-8"), *headers, length), body)
 
 
 _PROBLEM = (b"content-type", b"application/problem+json")
+_LOGIN = marked("Log in")
 _PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>Login</title><h1>Login</h1><p>{text}</p><p><small>{trace}</small></p>"
+    '<!doctype html><html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<meta name="color-scheme" content="light dark"><title>{heading}</title><h1>{heading}</h1><p>{text}</p>'
+    "<p><small>{trace}</small></p>"
 )
 
 
-def problem(error: Refusal, *, trace_id: str, status: int | None = None) -> WireAnswer:
-    """A refusal as a problem document (RFC 9457 §3)."""
+def problem(error: Refusal, *, trace_id: str, status: int | None = None, language: str = "en") -> WireAnswer:
+    """A refusal as a problem document (RFC 9457 §3), in one of our languages; its ``code`` is the same in all."""
     status = status or STATUS[type(error)]
     document: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": translated(HTTPStatus(status).phrase, language),
         "status": status,
         "code": error.code,
-        "detail": str(error),
+        "detail": translated(str(error), language),
         "traceId": trace_id,
     }
     headers = [_PROBLEM]
@@ -127,6 +135,11 @@ def factor_document(choice: FactorChoice) -> dict[str, str]:
 def wants_html(scope: Scope) -> bool:
     """Whether the request's ``Accept`` names ``text/html``, as that of a browser's navigation does."""
     return "text/html" in header(tuple(scope["headers"]), b"accept").lower()
+
+
+def language_in(scope: Scope, locale: str = "") -> str:
+    """The language of the answer to a request: ``MFA_LOCALE``, else the one that it asks for."""
+    return locale or language_of(header(tuple(scope["headers"]), b"accept-language"))
 
 
 def is_secure(scope: Scope) -> bool:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mfa_middleware.dialects.native import problem, wants_html
+from mfa_middleware.dialects.native import language_in, problem, wants_html
 from mfa_middleware.errors import InvalidRequest, NotFound, Refusal
 from mfa_middleware.web import admin, api, openapi
 from mfa_middleware.web.calls import Desk
@@ -54,7 +54,7 @@ class _NativeSite(Site):
         refusal: Refusal = NotFound("no such route") if error.status_code == 404 else InvalidRequest("no such method")
         if wants_html(request.scope) and request.method in ("GET", "HEAD"):
             return self.pages.no_such_page(self.bodiless(request, trace), refusal, error.status_code)
-        return RawResponse.of(problem(refusal, trace_id=trace, status=error.status_code))
+        return self._problem(request, refusal, trace, error.status_code)
 
     async def refusal(self, request: Request, one: Operation, error: Refusal, trace: str) -> Response:
         if wants_html(request.scope):
@@ -63,4 +63,8 @@ class _NativeSite(Site):
             except Exception:
                 logger.exception("a page could not be made (a template of MFA_TEMPLATES?); trace %s", trace)
         status = one.invalid_code_status if error.code == "invalid_code" else None
-        return RawResponse.of(problem(error, trace_id=trace, status=status))
+        return self._problem(request, error, trace, status)
+
+    def _problem(self, request: Request, error: Refusal, trace: str, status: int | None) -> Response:
+        language = language_in(request.scope, self.desk.core.settings.locale)
+        return RawResponse.of(problem(error, trace_id=trace, status=status, language=language))

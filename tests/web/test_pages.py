@@ -14,7 +14,7 @@ from mfa_middleware.errors import InvalidCode
 from mfa_middleware.factor import Answer, Enrolling, Enrolment, Prepared, State
 from mfa_middleware.models import Once
 from mfa_middleware.testing import VirtualAuthenticator
-from mfa_middleware.web.pages.looks import Looks, _luminance
+from mfa_middleware.web.pages.looks import Looks, _luminance, in_words
 from tests.web.form_app import Browser, codes_of, form_app, form_of, heading, link, secret_of
 
 NOW = 1_800_000_000
@@ -100,7 +100,7 @@ class TestLogin:
         assert refused.headers["www-authenticate"]
         assert "That code is not right. You have 4 attempts left." in refused.text
         assert 'role="alert"' in refused.text
-        assert 'aria-describedby="code-error"' in refused.text
+        assert 'aria-describedby="code-error code-hint"' in refused.text
         assert "Hello nobody" in browser.get("/home").text
         assert browser.submit(refused, "Continue", code=authenticator.code()).status_code == 302
 
@@ -124,6 +124,15 @@ class TestLogin:
         assert locked.status_code == 429
         assert locked.headers["retry-after"] == "900"
         assert "Try again in 15 minutes." in locked.text
+        assert link(locked, "Back to the login") == "/login"  # by then the held login has expired
+
+    def test_a_short_lock_leads_back_to_the_challenge(self, browse, bound):
+        authenticator, _ = bound
+        browser = browse(user_failures=1, lockout=60)
+        page = challenged(browser)
+        browser.submit(page, "Continue", code=wrong(authenticator))
+        locked = browser.submit(page, "Continue", code=authenticator.code())
+        assert 'data-countdown="60"' in locked.text
         assert link(locked, "Try again") == "/mfa/challenge"
 
     @pytest.mark.parametrize("path", ["/mfa/challenge", "/mfa/enrol"])
@@ -145,6 +154,26 @@ class TestLogin:
         assert again.status_code == 401
         assert link(again, "Log in") == "/login"
 
+    def test_the_code_of_one_tab_does_not_answer_the_login_of_another(self, browser, bound):
+        authenticator, _ = bound
+        first = challenged(browser)
+        second = challenged(browser)
+        elsewhere = browser.submit(first, "Continue", code=wrong(authenticator))
+        told = browser.get(elsewhere.headers["location"])
+        assert heading(told) == "Finish logging in"
+        assert "Another login was begun in this browser" in told.text
+        refused = browser.submit(second, "Continue", code=wrong(authenticator))
+        assert "You have 4 attempts left." in refused.text  # the first one's answer did not count
+        assert browser.submit(told, "Continue", code=authenticator.code()).status_code == 302
+
+    def test_who_goes_back_after_the_login_is_told_so_and_led_on(self, browser, bound):
+        authenticator, _ = bound
+        browser.submit(challenged(browser), "Continue", code=authenticator.code())
+        back = browser.get("/mfa/challenge")
+        assert "You are signed in as <strong>alice</strong>." in back.text
+        assert link(back, "Go on") == "/"
+        assert link(back, "Log in") == "/login"
+
     def test_a_recovery_code_is_one_click_away(self, browser, bound):
         _, codes = bound
         page = browser.get(link(challenged(browser), "Recovery code"))
@@ -159,6 +188,11 @@ class TestLogin:
         assert 'autocomplete="one-time-code"' in page
         assert 'inputmode="numeric"' in page
         assert "autofocus" in page
+
+    def test_a_guesser_is_not_told_that_a_code_is_one_of_another_time(self, browser, bound):
+        authenticator, _ = bound
+        refused = browser.submit(challenged(browser), "Continue", code=authenticator.code(offset_steps=10))
+        assert "That code is not right. You have 4 attempts left." in refused.text
 
     def test_an_empty_code_is_asked_for_and_costs_nothing(self, browser, bound):
         empty = browser.submit(challenged(browser), "Continue", code="")
@@ -190,7 +224,7 @@ class TestEnrolment:
         held = browser.log_in()
         assert (held.status_code, held.headers["location"]) == (303, "/mfa/enrol")
         begun = browser.submit(browser.get("/mfa/enrol"), "Set up: Authenticator app")
-        assert re.search(r'<img src="data:image/png;base64,', begun.text)
+        assert re.search(r'<img src="data:image/svg\+xml', begun.text)
         kept = browser.submit(begun, "Confirm", code=VirtualAuthenticator(secret_of(begun)).code())
         assert len(codes_of(kept)) == 10
         released = browser.submit(kept, "Continue")
@@ -207,6 +241,12 @@ class TestEnrolment:
         assert secret_of(begun)[:4] not in refused.text
         assert link(refused, "Start again") == "/mfa/enrol"
         assert heading(browser.submit(refused, "Confirm", code=authenticator.code())) == "Keep your recovery codes"
+
+    def test_going_on_before_anything_is_bound_leads_back_to_binding(self, browser):
+        browser.log_in()
+        early = browser.post("/mfa/release")
+        assert (early.status_code, early.headers["location"]) == (303, "/mfa/enrol")
+        assert "Hello nobody" in browser.get("/home").text
 
     def test_confirming_twice_still_leads_on_to_the_login(self, browser):
         browser.log_in()
@@ -250,8 +290,8 @@ class TestManagement:
         bind(browser)
         page = browser.get("/mfa/").text
         assert "asks for one of these" in page
-        assert "Added <time" in page
-        assert "10 left" in page
+        assert "Added " in page
+        assert "10 codes left" in page
 
     def test_no_later_page_shows_a_secret_or_a_code_again(self, browser):
         browser.log_in()
@@ -269,15 +309,20 @@ class TestManagement:
         browser.log_in()
         bind(browser)
         edit = link(browser.get("/mfa/"), "Change")
-        assert browser.submit(browser.get(edit), "Rename", label="My phone").status_code == 303
-        assert "<h2>My phone</h2>" in browser.get("/mfa/").text
-        browser.submit(browser.get(edit), "Disable")
-        assert "Disabled" in browser.get("/mfa/").text
-        browser.submit(browser.get(edit), "Enable")
-        assert "· Enabled" in browser.get("/mfa/").text
-        removed = browser.submit(browser.get(edit), "Remove")
-        assert (removed.status_code, removed.headers["location"]) == (303, "/mfa/")
-        assert "My phone" not in browser.get("/mfa/").text
+        for button, typed, told in (
+            ("Rename", {"label": "My phone"}, "The name was changed."),
+            ("Disable", {}, "It is disabled: no login asks for it."),
+            ("Enable", {}, "It is enabled: logins ask for it again."),
+        ):
+            done = browser.submit(browser.get(edit), button, **typed)
+            page = browser.get(done.headers["location"]).text
+            assert "<h2>My phone" in page
+            assert told in page
+            assert ("Disabled" in page) is (button == "Disable")
+        removed = browser.submit(browser.get(edit), "Yes, remove it")
+        page = browser.get(removed.headers["location"]).text
+        assert "It was removed." in page
+        assert "My phone" not in page
         assert browser.get(edit).status_code == 404
 
     def test_a_bad_name_is_told_beside_its_field(self, browser):
@@ -292,8 +337,9 @@ class TestManagement:
         bind(browser)
         clock.shift(30)
         begun = browser.submit(browser.get(link(browser.get("/mfa/"), "Change")), "Set up anew")
+        assert "What you have works until the new one is confirmed." in begun.text
         fresh = VirtualAuthenticator(secret_of(begun))
-        assert browser.submit(begun, "Confirm", code=fresh.code()).headers["location"] == "/mfa/"
+        assert browser.submit(begun, "Confirm", code=fresh.code()).headers["location"] == "/mfa/?done=bound"
         clock.shift(30)
         assert browser.submit(challenged(browser), "Continue", code=fresh.code()).status_code == 302
 
@@ -324,8 +370,34 @@ class TestManagement:
         code = VirtualAuthenticator(secret_of(begun)).code()
         browser.submit(begun, "Confirm", code=code)
         again = browser.submit(begun, "Confirm", code=code)
-        assert again.status_code == 404
-        assert link(again, "Your second factors") == "/mfa/"
+        page = browser.get(again.headers["location"])
+        assert heading(page) == "Second factors"
+        assert "That was finished already, or it has expired." in page.text
+
+    @pytest.mark.parametrize("steps", [-10, 10])
+    def test_a_phone_whose_clock_is_off_is_told_so_when_it_is_bound(self, browser, steps):
+        browser.log_in()
+        begun = browser.submit(browser.get("/mfa/"), "Set up: Authenticator app")
+        code = VirtualAuthenticator(secret_of(begun)).code(offset_steps=steps)
+        refused = browser.submit(begun, "Confirm", code=code)
+        assert "Set the clock of your phone to automatic" in refused.text
+
+    def test_a_further_factor_is_added_and_each_gets_in(self, browser, clock):
+        browser.log_in()
+        first, _ = bind(browser)
+        chooser = browser.get(link(browser.get("/mfa/"), "Add another"))
+        assert 'value="Authenticator app 2"' in chooser.text
+        begun = browser.submit(chooser, "Set up: Authenticator app", label="On my tablet")
+        second = VirtualAuthenticator(secret_of(begun))
+        done = browser.submit(begun, "Confirm", code=second.code())
+        assert "<h2>On my tablet</h2>" in browser.get(done.headers["location"]).text
+        for phone in (first, second):
+            clock.shift(30)
+            assert browser.submit(challenged(browser), "Continue", code=phone.code()).status_code == 302
+
+    def test_who_has_nothing_yet_is_not_asked_to_add_another(self, browser):
+        browser.log_in()
+        assert browser.get("/mfa/add").headers["location"] == "/mfa/"
 
 
 class TestStepUp:
@@ -337,29 +409,46 @@ class TestStepUp:
         clock.shift(601)
         return authenticator
 
+    @pytest.mark.parametrize("path", ["edit", "/mfa/codes", "/mfa/add"])
+    def test_a_page_of_changes_asks_for_a_proof_first_and_comes_back(self, browser, stale, path):
+        path = link(browser.get("/mfa/"), "Change") if path == "edit" else path
+        page = browser.submit(browser.get(path), "Prove that it is you")
+        asked = browser.get(page.headers["location"])
+        assert heading(asked) == "Prove that it is you"
+        assert link(asked, "Go back") == path
+        refused = browser.submit(asked, "Continue", code=wrong(stale))
+        proven = browser.submit(refused, "Continue", code=stale.code())
+        assert (proven.status_code, proven.headers["location"]) == (303, path)
+        assert "Prove that it is you" not in browser.get(path).text
+
     @pytest.mark.parametrize(
-        ("button", "typed"), [("Rename", {"label": "x"}), ("Disable", {}), ("Remove", {}), ("Set up anew", {})]
+        ("button", "typed"), [("Rename", {"label": "x"}), ("Disable", {}), ("Yes, remove it", {}), ("Set up anew", {})]
     )
-    def test_a_change_leads_over_a_proof_back_to_its_form(self, browser, stale, button, typed):
+    def test_a_form_whose_proof_has_expired_leads_over_a_proof_back_to_it(self, browser, bound, clock, button, typed):
+        authenticator, _ = bound
+        browser.submit(challenged(browser), "Continue", code=authenticator.code())
         edit = link(browser.get("/mfa/"), "Change")
-        asked = browser.submit(browser.get(edit), button, **typed)
-        assert asked.status_code == 303
+        form = browser.get(edit)
+        clock.shift(601)
+        asked = browser.submit(form, button, **typed)
         page = browser.get(asked.headers["location"])
         assert heading(page) == "Prove that it is you"
-        assert link(page, "Go back") == edit
-        refused = browser.submit(page, "Continue", code=wrong(stale))
-        proven = browser.submit(refused, "Continue", code=stale.code())
+        proven = browser.submit(page, "Continue", code=authenticator.code())
         assert (proven.status_code, proven.headers["location"]) == (303, edit)
-        assert "can make changes now" in browser.get(edit).text
-        assert browser.submit(browser.get(edit), button, **typed).status_code in (201, 200, 303)
+        assert browser.submit(browser.get(edit), button, **typed).status_code in (201, 303)
 
-    def test_new_codes_and_another_factor_lead_over_a_proof_too(self, browser, stale, clock):
-        for path, button in (("/mfa/codes", "Make new codes"), ("/mfa/", "Add another: Authenticator app")):
-            asked = browser.submit(browser.get(path), button)
-            page = browser.get(asked.headers["location"])
-            proven = browser.submit(page, "Continue", code=stale.code())
-            assert proven.headers["location"] == path
-            clock.shift(601)
+    @pytest.mark.parametrize(
+        ("path", "button", "typed"),
+        [("/mfa/codes", "Make new codes", {}), ("/mfa/add", "Set up: Authenticator app", {"label": "x"})],
+    )
+    def test_new_codes_and_another_factor_lead_over_a_proof_too(self, browser, bound, clock, path, button, typed):
+        authenticator, _ = bound
+        browser.submit(challenged(browser), "Continue", code=authenticator.code())
+        form = browser.get(path)
+        clock.shift(601)
+        page = browser.get(browser.submit(form, button, **typed).headers["location"])
+        proven = browser.submit(page, "Continue", code=authenticator.code())
+        assert proven.headers["location"] == path
 
     @pytest.mark.parametrize(
         "evil",
@@ -382,7 +471,7 @@ class TestStepUp:
         assert browser.post("/mfa/verify", params={"next": evil}, data=data).headers["location"] == "/mfa/"
 
     def test_an_expired_proof_leads_back_to_where_it_began(self, browser, stale, clock):
-        asked = browser.submit(browser.get("/mfa/codes"), "Make new codes")
+        asked = browser.submit(browser.get("/mfa/codes"), "Prove that it is you")
         page = browser.get(asked.headers["location"])
         clock.shift(301)
         expired = browser.submit(page, "Continue", code=stale.code())
@@ -417,7 +506,7 @@ class TestFactorThatSends:
         browser.log_in()
         begun = browser.submit(browser.get("/mfa/"), "Set up: Code by post")
         assert "<img" not in begun.text
-        assert browser.submit(begun, "Confirm", code="0000").headers["location"] == "/mfa/"
+        assert browser.submit(begun, "Confirm", code="0000").headers["location"] == "/mfa/?done=bound"
         page = challenged(browser)
         sent = browser.submit(page, "Send a code")
         assert "A code was sent to a…@&lt;host&gt;." in sent.text
@@ -460,7 +549,16 @@ class TestCrossOrigin:
         bind(browser)
         before = browser.get("/mfa/authenticators", headers=JSON).json()
         row = before["authenticators"][0]["id"]
-        for path in ("/", "/codes", "/challenge", "/enrol", f"/edit/{row}", f"/edit/{row}/remove", "/recovery-codes"):
+        for path in (
+            "/",
+            "/add",
+            "/codes",
+            "/challenge",
+            "/enrol",
+            f"/edit/{row}",
+            f"/edit/{row}/remove",
+            "/recovery-codes",
+        ):
             browser.get(f"/mfa{path}")
         assert browser.get("/mfa/authenticators", headers=JSON).json() == before
 
@@ -499,9 +597,29 @@ class TestLooks:
     @pytest.mark.parametrize("color", ["#ffffff", "#000000", "#777777", "#1f5fbf", "#e91e63"])
     def test_text_on_the_accent_colour_can_be_read(self, color):
         """WCAG 2.2, 1.4.3: a contrast of 4.5 at least."""
-        text = Looks(Settings(brand_color=color))._environment.globals["on_accent"]
-        light, dark = sorted((_luminance(color), _luminance(str(text))), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5
+        known = Looks(Settings(brand_color=color))._in("en").globals
+        for ground, text in (
+            (color, known["on_accent"]),
+            (known["bright_accent"], known["on_bright_accent"]),
+            (known["bright_accent"], "#1a1d22"),  # the accent colour itself, on a dark card
+        ):
+            light, dark = sorted((_luminance(str(ground)), _luminance(str(text))), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [
+            (1, "1 second"),
+            (45, "45 seconds"),
+            (61, "2 minutes"),
+            (900, "15 minutes"),
+            (3601, "2 hours"),
+            (86_400, "1 day"),
+            (86_401, "2 days"),
+        ],
+    )
+    def test_a_time_to_wait_is_rounded_up(self, seconds, words):
+        assert in_words(seconds, "en") == words
 
     @pytest.mark.parametrize("name", ["secrets.css", "..%2fbase.html", "base.html"])
     def test_no_other_file_is_served(self, browser, name):

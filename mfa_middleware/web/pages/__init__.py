@@ -13,7 +13,15 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from mfa_middleware.errors import InvalidCode, InvalidRequest, NotFound, Refusal, StepUpRequired, TokenInvalid
+from mfa_middleware.errors import (
+    EnrolmentRequired,
+    InvalidCode,
+    InvalidRequest,
+    NotFound,
+    Refusal,
+    StepUpRequired,
+    TokenInvalid,
+)
 from mfa_middleware.web import api, schemas
 from mfa_middleware.web.calls import Call, Desk
 from mfa_middleware.web.operations import Handler, Operation
@@ -21,13 +29,14 @@ from mfa_middleware.web.pages.binding import BindingPages
 from mfa_middleware.web.pages.challenge import ChallengePages, step_up
 from mfa_middleware.web.pages.looks import Looks, see_other
 from mfa_middleware.web.pages.manage import Edit, ManagementPages
-from mfa_middleware.web.pages.refusals import refusal_page
+from mfa_middleware.web.pages.refusals import name_of_signed_in, refusal_page
 from mfa_middleware.web.way_back import way_back
 
 Again = Callable[[Call[Any], Refusal], Awaitable[Response]]
 
 #: The page with the form of an operation: where a browser comes back to after a step-up.
 _FORMS = {
+    "/authenticators": "/add",
     "/authenticators/{id}/refresh": "/edit/{id}",
     "/edit/{id}": "/edit/{id}",
     "/edit/{id}/remove": "/edit/{id}",
@@ -47,6 +56,7 @@ class Pages:
             _page("GET", "/enrol", binding.enrol),
             _page("POST", "/enrol", binding.begin_enrolment, schemas.Bind),
             _page("POST", "/enrol/{id}/confirm", binding.confirm_enrolment, schemas.Confirm),
+            _page("GET", "/add", manage.add),
             _page("GET", "/edit/{id}", manage.edit),
             _page("POST", "/edit/{id}", manage.change, Edit),
             _page("POST", "/edit/{id}/remove", manage.remove),
@@ -54,6 +64,7 @@ class Pages:
             _page("GET", "/static/{name}", looks.static),
         )
         self.handlers: Mapping[Handler, Handler] = {
+            api.verify: challenge.verify,
             api.challenge: challenge.send,
             api.list_authenticators: manage.overview,
             api.bind: binding.begin,
@@ -72,9 +83,13 @@ class Pages:
     async def refused(self, call: Call[Any], one: Operation, error: Refusal) -> Response:
         """The page that says what went wrong, with a way on."""
         try:
-            return await self._way_on(call, one, error) or refusal_page(self._looks, call, error)
+            return await self._way_on(call, one, error) or await self._refusal(call, error)
         except Refusal as worse:
-            return refusal_page(self._looks, call, worse)
+            return await self._refusal(call, worse)
+
+    async def _refusal(self, call: Call[Any], error: Refusal) -> Response:
+        signed_in = await name_of_signed_in(call) if isinstance(error, TokenInvalid) else ""
+        return refusal_page(self._looks, call, error, signed_in)
 
     async def _way_on(self, call: Call[Any], one: Operation, error: Refusal) -> Response | None:
         enrolling = one.path.startswith("/enrol")
@@ -86,8 +101,13 @@ class Pages:
             case StepUpRequired():
                 place = _FORMS.get(one.path, "/").format_map(call.request.path_params)
                 return await step_up(call, place)
+            case EnrolmentRequired():
+                return see_other(call, "/enrol")
             case NotFound() if enrolling:  # a form sent twice, most likely: show how things stand
                 return see_other(call, "/enrol")
+            case NotFound() if one.path.endswith("/confirm"):
+                await call.caller()
+                return see_other(call, "/?done=finished")
             case _:
                 return None
 

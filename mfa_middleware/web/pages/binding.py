@@ -72,7 +72,8 @@ class BindingPages:
     async def refresh(self, call: Call[schemas.Empty]) -> Response:
         """``POST /authenticators/{id}/refresh``."""
         row = call.request.path_params["id"]
-        return self._tell(call, await binding.refresh(call.core, await call.caller(), row, call.trace))
+        begun = await binding.refresh(call.core, await call.caller(), row, call.trace)
+        return self._tell(call, begun, refreshing=True)
 
     async def again(self, call: Call[Any], error: Refusal) -> Response:
         """After a code that was refused: ask for it again. The secret has been told, and is not told twice."""
@@ -83,14 +84,15 @@ class BindingPages:
         begun = await binding.bind(call.core, caller, call.body.factor, call.body.label, call.trace)
         return self._tell(call, begun)
 
-    def _tell(self, call: Call[Any], begun: Binding) -> Response:
+    def _tell(self, call: Call[Any], begun: Binding, *, refreshing: bool = False) -> Response:
         """The secret, this once."""
-        return self._ask(call, begun.id, 201, begun.factor, shown=begun.shown)
+        return self._ask(call, begun.id, 201, begun.factor, shown=begun.shown, refreshing=refreshing)
 
     def _ask(self, call: Call[Any], row: str, status: int, factor: str, **values: object) -> Response:
         known: dict[str, object] = {
             "shown": {},
             "error": None,
+            "refreshing": False,
             "factor": factor,
             "enrolling": _is_enrolment(call),
             "inputmode": inputmode(call.core, factor) if factor in call.core.factors else "text",
@@ -102,7 +104,7 @@ class BindingPages:
         confirmed = await binding.confirm(call.core, caller, row, call.body.code, call.trace)
         codes, enrolling = confirmed.recovery_codes, caller.enrolment is not None
         if not codes:
-            response = see_other(call, "/enrol" if enrolling else "/")
+            response = see_other(call, "/enrol" if enrolling else "/?done=bound")
         else:
             response = self._looks.page(call, "codes.html", codes=codes, enrolling=enrolling, first=True)
         if enrolling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -16,18 +17,25 @@ from mfa_middleware.factor import Challenging
 from mfa_middleware.login import look_at
 from mfa_middleware.models import Purpose
 from mfa_middleware.records import TokenRecord
-from mfa_middleware.web import schemas
+from mfa_middleware.translations import marked
+from mfa_middleware.web import api, schemas
 from mfa_middleware.web.calls import Call
 from mfa_middleware.web.pages.looks import Looks, see_other
 from mfa_middleware.web.way_back import way_back
 
+_LAST = marked("That code is not right, and it was the last attempt.")
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A factor that the user may answer with. ``sends``: it must send something first."""
+    """A factor that the user may answer with. ``hint`` says where its code comes from, where the factor has one.
+
+    ``sends``: it must send something first.
+    """
 
     factor: str
     title: str
+    hint: str
     inputmode: str
     sends: bool
 
@@ -35,7 +43,8 @@ class Choice:
     def of(cls, core: Core, name: str) -> Choice:
         """The factor of that name, as the page shows it."""
         factor = core.factor(name)
-        return cls(name, factor.title, inputmode(core, name), isinstance(factor, Challenging))
+        hint = str(getattr(factor, "hint", ""))
+        return cls(name, factor.title, hint, inputmode(core, name), isinstance(factor, Challenging))
 
 
 def inputmode(core: Core, name: str) -> str:
@@ -58,6 +67,14 @@ class ChallengePages:
         shown = await verification.prepare(call.core, call.token, call.body.factor, call.trace)
         return await self._page(call, factor=call.body.factor, sent=shown)
 
+    async def verify(self, call: Call[schemas.Verify]) -> Response:
+        """``POST /verify``, but not where a login in another tab has taken this one's place in the cookie."""
+        query, mark = call.request.query_params, _mark(call)
+        if query.get("login", mark) != mark:
+            back = {"next": way_back(call.request)} if "next" in query else {}
+            return see_other(call, f"/challenge?{urlencode({'other': 'yes', **back})}")
+        return await api.verify(call)
+
     async def again(self, call: Call[Any], error: Refusal) -> Response:
         """After an answer that was refused: the page, with what was wrong.
 
@@ -65,7 +82,7 @@ class ChallengePages:
         """
         left = error.attempts_left if isinstance(error, InvalidCode) else None
         if left == 0:
-            raise TokenInvalid("its last attempt was wrong", "That code is not right, and it was the last attempt.")
+            raise TokenInvalid("its last attempt was wrong", _LAST)
         return await self._page(call, status=STATUS[type(error)], error=error, left=left)
 
     async def _page(self, call: Call[Any], *, factor: str = "", status: int = 200, **values: object) -> Response:
@@ -84,10 +101,17 @@ class ChallengePages:
             chosen=chosen,
             others=[one for one in choices if one != chosen],
             step_up=step_up,
+            login=_mark(call),
+            other="other" in call.request.query_params,
             query={"next": way_back(call.request)} if step_up else {},
             back=call.mount + way_back(call.request) if step_up else self._looks.login_path(call),
             **shown,
         )
+
+
+def _mark(call: Call[Any]) -> str:
+    """What tells the login of a page from another one in the same browser."""
+    return call.core.tokens.read(call.token).digest[:8]
 
 
 def _choices(core: Core, record: TokenRecord) -> list[Choice]:

@@ -10,12 +10,24 @@ from mfa_middleware import management
 from mfa_middleware.callers import has_proven
 from mfa_middleware.core import Core
 from mfa_middleware.errors import NotFound, Refusal
+from mfa_middleware.translations import marked
 from mfa_middleware.web import schemas
 from mfa_middleware.web.calls import Call
 from mfa_middleware.web.pages.binding import bindable
 from mfa_middleware.web.pages.looks import Looks, see_other
 
 _UNPROCESSABLE = 422
+#: What the overview says of what has just been done; named by its query, since it follows on a redirection.
+_DONE = {
+    "renamed": marked("The name was changed."),
+    "disabled": marked("It is disabled: no login asks for it."),
+    "enabled": marked("It is enabled: logins ask for it again."),
+    "removed": marked("It was removed."),
+    "bound": marked("It is set up. You can use it from now on."),
+    "finished": marked(
+        "That was finished already, or it has expired. If you did not keep your recovery codes, make new ones."
+    ),
+}
 
 
 class Edit(schemas.Body):
@@ -26,7 +38,7 @@ class Edit(schemas.Body):
 
 
 class ManagementPages:
-    """``/``, ``/edit/{id}`` and ``/codes``."""
+    """``/``, ``/add``, ``/edit/{id}`` and ``/codes``."""
 
     def __init__(self, looks: Looks) -> None:
         self._looks = looks
@@ -43,10 +55,20 @@ class ManagementPages:
             authenticators=[schemas.AuthenticatorShape.of(one) for one in found.authenticators],
             titles=_titles(call.core),
             factors=bindable(call.core),
-            proven=await has_proven(call.core, caller),
+            done=_DONE.get(call.request.query_params.get("done", ""), ""),
             has_codes=call.core.backup is not None,
             codes_left=found.recovery_codes_left,
         )
+
+    async def add(self, call: Call[Any]) -> Response:
+        """``GET /add``: choose a further factor."""
+        caller = await call.caller()
+        found = await management.overview(call.core, caller.user_id)
+        if not found.authenticators:
+            return see_other(call, "/")
+        proven = await has_proven(call.core, caller)
+        number = len(found.authenticators) + 1
+        return self._looks.page(call, "add.html", factors=bindable(call.core), number=number, proven=proven)
 
     async def edit(self, call: Call[Any]) -> Response:
         """``GET /edit/{id}``: one authenticator, and what can be done with it."""
@@ -62,12 +84,13 @@ class ManagementPages:
         row, label = call.request.path_params["id"], call.body.label
         enabled = None if call.body.enabled is None else call.body.enabled == "yes"
         await management.change(call.core, caller, row, enabled=enabled, label=label, trace=call.trace)
-        return see_other(call, "/")
+        done = {None: "renamed", True: "enabled", False: "disabled"}[enabled]
+        return see_other(call, f"/?done={done}")
 
     async def remove(self, call: Call[schemas.Empty]) -> Response:
         """``POST /edit/{id}/remove``."""
         await management.unbind(call.core, await call.caller(), call.request.path_params["id"], call.trace)
-        return see_other(call, "/")
+        return see_other(call, "/?done=removed")
 
     async def codes(self, call: Call[Any]) -> Response:
         """``GET /codes``: how many recovery codes are left, and the way to new ones."""
