@@ -57,6 +57,18 @@ async def count_without_token(core: Core, user: UserFactors) -> Attempt:
     return _admitted(attempt)
 
 
+def require_unlocked(core: Core, user: UserFactors) -> None:
+    """Stop where nothing is counted, but a locked user may not go on.
+
+    :raises TooManyAttempts: when the user is locked.
+    """
+    left = lock_left(user.locked_until)
+    if user.failures >= core.policy.hard:
+        left = max(left, core.policy.longest)
+    if left:
+        raise TooManyAttempts("the user is locked", retry_after=left)
+
+
 def _admitted(attempt: Attempt) -> Attempt:
     match attempt.gate:
         case Gate.OPEN:

@@ -77,7 +77,7 @@ async def verify(core: Core, text: str, attempted: Attempted, trace: str) -> Pro
         await core.token_store.found_wrong(token.user, token.digest, attempts=core.settings.token_attempts)
         left = max(0, core.settings.token_attempts - attempt.attempts)
         raise InvalidCode(error.reason, attempts_left=left) from None
-    proven = await _take(core, token, record, used.factor)
+    proven = await _take(core, token, record, used.factor, forgive=True)
     await limits.forgive(core, record.user_id, attempt)
     await core.events.emit(
         Verified(
@@ -132,7 +132,7 @@ async def _spend(core: Core, token: MfaToken, user_id: str, one: Candidate, proo
     return await core.authenticator_store.spend(spend, at=time.time(), hard=core.policy.hard)
 
 
-async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str) -> Proven:
+async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str, *, forgive: bool) -> Proven:
     assurance = new_assurance(core, record.user_id, factor)
     proofs = (*(record.proofs if record.held is None else _fingerprints(record.held)), fingerprint(assurance.id))
     taken = await core.token_store.take(
@@ -141,6 +141,7 @@ async def _take(core: Core, token: MfaToken, record: TokenRecord, factor: str) -
         request=secrets.token_hex(8),
         proofs=proofs,
         ttl=core.settings.step_up_ttl,
+        forgive=forgive,
     )
     if not taken:
         raise TokenInvalid("another answer was faster, or the token was destroyed")
@@ -164,6 +165,7 @@ async def release(core: Core, text: str, trace: str) -> Proven:
 
     :raises TokenInvalid: for a token that is unknown, used, expired, or made for something else.
     :raises EnrolmentRequired: before the binding is confirmed.
+    :raises TooManyAttempts: while the user is locked: somebody guesses who knows the password.
     """
     token, record, confirmed = await look_at(core, text)
     if token.purpose is not Purpose.ENROLMENT:
@@ -171,10 +173,11 @@ async def release(core: Core, text: str, trace: str) -> Proven:
     if not confirmed:
         raise EnrolmentRequired("the binding is not confirmed")
     user = await core.authenticator_store.load(record.user_id)
+    limits.require_unlocked(core, user)
     factor = next((one.factor for one in user.authenticators if one.gates), None)
     if factor is None:
         raise EnrolmentRequired("what was bound is gone")
-    proven = await _take(core, token, record, factor)
+    proven = await _take(core, token, record, factor, forgive=False)
     await core.events.emit(Released(user_id=record.user_id, trace_id=trace))
     return proven
 

@@ -113,8 +113,10 @@ class TokenStore(Protocol):
         """Note that an attempt was looked at and wrong; the token dies with the last of its ``attempts``."""
         ...
 
-    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int) -> bool:
-        """Consume a token, end its user's failures, and keep a fresh proof for each of ``proofs``.
+    async def take(
+        self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int, forgive: bool
+    ) -> bool:
+        """Consume a token, and keep a fresh proof for each of ``proofs``; with ``forgive`` end its user's failures.
 
         Exactly one caller is told True; one that asks again with the same ``request`` is told the same.
         """

@@ -96,7 +96,7 @@ async def test_while_a_slot_moves_its_users_wait_and_nothing_is_lost(cluster: Va
             ask(source, "MIGRATE", "127.0.0.1", str(target.port), key, "0", "5000")
         give(cluster, moving, target)
         assert await VERBS["take"](store, user)
-        assert not await store.take(user, "token", request="another", proofs=[], ttl=600)
+        assert not await store.take(user, "token", request="another", proofs=[], ttl=600, forgive=True)
         ask(target, "FLUSHALL")
         give(cluster, moving, source)
 

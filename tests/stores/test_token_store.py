@@ -96,7 +96,7 @@ async def charge_user(store: TokenStore, user: str, **changed: Any) -> Attempt:
 
 
 async def take(store: TokenStore, user: str, token: str = "token", **changed: Any) -> bool:
-    arguments: dict[str, Any] = {"request": "right", "proofs": [], "ttl": 600} | changed
+    arguments: dict[str, Any] = {"request": "right", "proofs": [], "ttl": 600, "forgive": True} | changed
     return await store.take(user, token, **arguments)
 
 

@@ -38,7 +38,7 @@ VERBS: dict[str, Verb] = {
     "prove_token": lambda s, u="user": s.prove_token(u, "token"),
     "prove": lambda s, u="user": s.prove(u, ["proof"], ttl=600, forgive=True),
     "proven": lambda s, u="user": s.proven(u, "earlier"),
-    "take": lambda s, u="user": s.take(u, "token", request="r", proofs=["proof"], ttl=600),
+    "take": lambda s, u="user": s.take(u, "token", request="r", proofs=["proof"], ttl=600, forgive=True),
     "forget": lambda s, u="user": s.forget(u, forgive=True),
 }
 #: Those that write nothing.
@@ -59,7 +59,7 @@ async def login(store: TokenStore, user: str = "") -> bool:
     token = secrets.token_hex(8)
     await store.issue(user, token, b"record", ttl=300, pending=10, failures=0, locked_for=0)
     charged = await store.charge(user, token, request="r", factor="totp", attempts=5, backup=False, policy=POLICY)
-    return charged.gate is Gate.OPEN and await store.take(user, token, request="r", proofs=["proof"], ttl=600)
+    return charged.gate is Gate.OPEN and await store.take(user, token, request="r", proofs=["proof"], ttl=600, forgive=True)
 
 
 def make(url: str, timeout: float = 5) -> TokenStore:

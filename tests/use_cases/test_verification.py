@@ -627,6 +627,18 @@ async def test_an_enrolment_is_released_once_its_binding_is_confirmed(make_mfa, 
         await mfa.release(token)
 
 
+async def test_an_enrolment_of_a_locked_user_is_not_released_and_ends_no_lock(make_mfa, clock):
+    mfa = await make_mfa(enrolment="required")
+    token = (await login(mfa)).mfa_token
+    await bind_by_token(mfa, token)
+    others = [(await login(mfa)).mfa_token for _ in range(3)]
+    guesses = [(await outcomes(mfa.verify(other, "totp", "000000")))[0] for other in others for _ in range(5)]
+    assert guesses == ["InvalidCode"] * 10 + ["TooManyAttempts"] * 5
+    with pytest.raises(TooManyAttempts):
+        await mfa.release(token)
+    assert await outcomes(mfa.verify(others[-1], "totp", "000000")) == ["TooManyAttempts"]
+
+
 async def test_an_enrolment_is_not_released_by_a_binding_that_another_token_demanded(make_mfa, clock):
     mfa = await make_mfa(enrolment="required")
     own, other = (await login(mfa)).mfa_token, (await login(mfa)).mfa_token

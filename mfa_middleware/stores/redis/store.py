@@ -98,10 +98,12 @@ class RedisTokenStore:
     async def found_wrong(self, user: str, token: str, *, attempts: int) -> None:
         await self._run("found_wrong", [_token(user, token)], f"w:{secrets.token_hex(8)}", attempts)
 
-    async def take(self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int) -> bool:
+    async def take(
+        self, user: str, token: str, *, request: str, proofs: Sequence[str], ttl: int, forgive: bool
+    ) -> bool:
         names = f"taken:{token}", "failures", "proofs"
         keys = _token(user, token), *(_key(user, name) for name in names)
-        return bool(await self._run("take", keys, request, _MEMO_MS, _ms(ttl), *proofs))
+        return bool(await self._run("take", keys, request, _MEMO_MS, int(forgive), _ms(ttl), *proofs))
 
     async def count_sending(self, user: str, *, most: int, window: int) -> float:
         keys = [_key(user, "sendings")]
