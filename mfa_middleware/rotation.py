@@ -9,6 +9,11 @@ from mfa_middleware.core import Core
 from mfa_middleware.models import Authenticator, Changes, Decide, UserFactors
 
 
+async def count(core: Core) -> int:
+    """How many authenticators there are to go through."""
+    return sum([len(batch) async for batch in core.authenticator_store.scan()])
+
+
 async def reseal(core: Core) -> AsyncIterator[bool]:
     """Go through all authenticators; tells of each whether it had to be sealed anew.
 

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 import time_machine
+from hypothesis import Phase
+from hypothesis import settings as examples
 
 from mfa_middleware import MFA, MFAMiddleware, Settings
 from tests.world import NOON, Client, LoginApp, MakeMFA, MakeSettings, WrapApp
+
+# For mutation testing: a mutant lives or dies the same way each time; its smallest counter-example does not matter.
+examples.register_profile(
+    "mutants", max_examples=15, derandomize=True, database=None, deadline=None, phases=[Phase.explicit, Phase.generate]
+)
 
 #: Opens ten times as fast as a file.
 IN_MEMORY = {"database_url": "sqlite://"}

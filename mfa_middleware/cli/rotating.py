@@ -7,7 +7,7 @@ from rich.progress import Progress
 from mfa_middleware.cli.opened import database
 from mfa_middleware.cli.terminal import err, run, say
 from mfa_middleware.mfa import MFA
-from mfa_middleware.rotation import reseal
+from mfa_middleware.rotation import count, reseal
 from mfa_middleware.settings import Settings
 
 
@@ -20,7 +20,7 @@ async def _rotate() -> None:
     seen = anew = 0
     async with database(MFA(Settings())) as core:
         with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
-            task = progress.add_task("sealing anew", total=None)
+            task = progress.add_task("sealing anew", total=await count(core))
             async for was_old in reseal(core):
                 seen += 1
                 anew += was_old

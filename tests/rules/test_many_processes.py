@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from redis import Redis
 from mfa_middleware.testing import VirtualAuthenticator
 from tests.engines import PostgreSQL, Server, Valkey, free_port
 from tests.examples.serving import environment, running
+from tests.rules import orders
 from tests.rules.conftest import KEY
 
 pytestmark = pytest.mark.slow
@@ -107,12 +108,16 @@ class Site:
         """Somebody new, whose factors an admin has imported."""
         name, secret = f"user-{next(numbers)}", pyotp.random_base32()
         codes = [f"CODE-{name}-{number}" for number in range(3)]
-        body = {"factor": "totp", "secret": secret, "recoveryCodes": codes}
-        headers = {"Authorization": f"Bearer {ADMIN}"}
-        path = f"/mfa/users/{name}/authenticators/import"
-        answer = await self.client.post(path, json=body, headers=headers)
-        assert answer.status_code == 201, answer.text
+        await self.imported(name, secret, recoveryCodes=codes)
         return Person(name, VirtualAuthenticator(secret), codes)
+
+    async def imported(self, name: str, secret: str, **more: Any) -> str:
+        """An authenticator that an admin has imported; its id."""
+        body = {"factor": "totp", "secret": secret, **more}
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        answer = await self.client.post(f"/mfa/users/{name}/authenticators/import", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
 
     async def login(self, name: str, **more: Any) -> httpx2.Response:
         return await self.client.post("/login", json={"user": name}, **more)
@@ -167,11 +172,11 @@ def outcomes(answers: Sequence[httpx2.Response]) -> Counter[str]:
 # ---------------------------------------------------------------------------------------------------------- at once
 
 
-async def test_more_than_one_process_answers(site: Site):
-    """What follows is about several processes."""
+async def test_four_processes_answer(site: Site):
+    """What follows is about all of them."""
     processes: set[int] = set()
     deadline = time.monotonic() + 30
-    while len(processes) < 2:
+    while len(processes) < 4:
         assert time.monotonic() < deadline
         answers = await asyncio.gather(*[site.rest() for _ in range(CALLERS)])
         processes |= {one.json()["process"] for one in answers}
@@ -228,6 +233,147 @@ async def test_wrong_codes_on_one_token_are_looked_at_as_often_as_it_allows(site
         assert outcomes(answers).keys() <= {"invalid_code", "too_many_attempts", "token_invalid"}
         assert outcome(await site.verify(token, person.phone.code())) == "token_invalid"
         assert outcome(await site.verify(await site.token(person), person.phone.code())) == "released"
+
+
+# ------------------------------------------------------------------------------------------------- changes of factors
+
+
+class Owner:
+    """Somebody who has proven a factor, and now changes factors."""
+
+    def __init__(self, site: Site, person: Person) -> None:
+        self.site = site
+        self.person = person
+        self.headers = {"X-User": person.name, "Authorization": f"Bearer {person.name}"}
+
+    async def ask(self, method: str, path: str, **body: str) -> httpx2.Response:
+        return await self.site.client.request(method, f"/mfa{path}", headers=self.headers, json=body or None)
+
+    async def prove(self) -> None:
+        token = (await self.ask("POST", "/step-up")).json()["mfaToken"]
+        answer = await self.site.verify(token, self.person.phone.code(), headers=self.headers)
+        assert answer.json() == {"verified": True}
+
+    async def begin(self, path: str) -> tuple[str, VirtualAuthenticator]:
+        """A pending authenticator or secret."""
+        answer = await self.ask("POST", path, **({"factor": "totp"} if path == "/authenticators" else {}))
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"], VirtualAuthenticator(answer.json()["uri"])
+
+    async def rows(self) -> list[str]:
+        """The ids of the live ones."""
+        found = await self.ask("GET", "/authenticators")
+        return [one["id"] for one in found.json()["authenticators"]]
+
+    async def works(self, factor: str, code: str) -> bool:
+        return outcome(await self.site.verify(await self.site.token(self.person), code, factor)) == "released"
+
+
+async def which(candidates: dict[str, Awaitable[bool]]) -> str:
+    """The name of the only one that is true."""
+    true = [name for name, one in candidates.items() if await one]
+    assert len(true) == 1, true
+    return true[0]
+
+
+@pytest.mark.parametrize("first", range(2 * ROUNDS))
+async def test_changes_at_once_leave_what_one_of_their_orders_explains(site: Site, engines: Engines, first: int):
+    """Binding, confirming, refreshing, unbinding and regenerating against each other: answers and state agree."""
+    owner = Owner(site, await site.person())
+    old, second = owner.person, await site.imported(owner.person.name, pyotp.random_base32())
+    (kept,) = set(await owner.rows()) - {second}
+    await owner.prove()
+    pending, phone = await owner.begin("/authenticators")
+    _, renewed = await owner.begin(f"/authenticators/{kept}/refresh")
+    start = orders.State(
+        frozenset(
+            [
+                orders.Row(kept, live="old", pending="new"),
+                orders.Row(second, live="old"),
+                orders.Row(pending, pending="first"),
+            ]
+        ),
+        "imported",
+    )
+    calls = [
+        owner.ask("POST", f"/authenticators/{kept}/confirm", code=renewed.code()),
+        owner.ask("POST", f"/authenticators/{pending}/confirm", code=phone.code()),
+        owner.ask("POST", f"/authenticators/{second}/refresh"),
+        owner.ask("DELETE", f"/authenticators/{second}"),
+        owner.ask("DELETE", f"/authenticators/{pending}"),
+        owner.ask("POST", "/authenticators", factor="totp"),
+        owner.ask("POST", "/recovery-codes"),
+        owner.ask("POST", "/recovery-codes"),
+    ]
+    answers = await in_that_order(calls, first)
+    assert {one.status_code for one in answers} <= {200, 201, 204, 404}, [one.text for one in answers]
+    sheets = {f"sheet {number}": answers[number].json()["recoveryCodes"][0] for number in (6, 7)}
+    bound = answers[5].json()["id"]
+    changes = [
+        orders.confirm(kept, "new"),
+        orders.confirm(pending, "first"),
+        orders.refresh(second, "another"),
+        orders.unbind(second),
+        orders.unbind(pending),
+        orders.bind(bound),
+        *map(orders.regenerate, sheets),
+    ]
+    done = [orders.Done(one, answer.is_success) for one, answer in zip(changes, answers, strict=True)]
+
+    secret = await which(
+        {
+            "old": owner.works("totp", old.phone.code(offset_steps=1)),
+            "new": owner.works("totp", renewed.code(offset_steps=1)),
+        }
+    )
+    sheet = await which({name: owner.works("recovery_code", code) for name, code in sheets.items()})
+    names = {(kept, True): secret, (second, True): "old", (pending, True): "first", (kept, False): "new",
+             (second, False): "another", (pending, False): "first", (bound, False): "its own"}  # fmt: skip
+    end = orders.State(
+        frozenset(
+            orders.Row(row, names[row, True] if live else "", names[row, False] if waits else "")
+            for row, live, waits in rows_of(engines.postgresql, owner.person.name)
+        ),
+        sheet,
+    )
+    assert orders.explained(start, done, end), (answers, end)
+
+
+def test_what_no_order_explains_is_found():
+    """An unbinding that was answered as done, and a confirmation that was too, and both are still to be seen."""
+    start = orders.State(frozenset([orders.Row("one", live="old", pending="new")]), "")
+    done = [orders.Done(orders.confirm("one", "new"), True), orders.Done(orders.unbind("one"), True)]
+    assert orders.explained(start, done, orders.State(frozenset(), ""))
+    assert not orders.explained(start, done, orders.State(frozenset([orders.Row("one", live="new")]), ""))
+    assert not orders.explained(start, [done[0], done[0]], orders.State(frozenset([orders.Row("one", "new")]), ""))
+
+
+async def in_that_order(calls: Sequence[Awaitable[httpx2.Response]], first: int) -> list[httpx2.Response]:
+    """All at once, another one first each time; the answers stand as the calls do."""
+    turned = [*calls[first:], *calls[:first]]
+    answers = await asyncio.gather(*turned)
+    return [*answers[len(calls) - first :], *answers[: len(calls) - first]]
+
+
+def rows_of(postgresql: PostgreSQL, user: str) -> list[tuple[str, bool, bool]]:
+    """Of each authenticator its id, whether it is live, and whether something is pending."""
+    columns = "id, state IS NOT NULL, pending IS NOT NULL"
+    table = postgresql.sql(f"SELECT {columns} FROM mfa_authenticator WHERE user_id = '{user}' AND NOT backup")
+    return [(row, live == "t", waits == "t") for row, live, waits in (line.split("|") for line in table.split())]
+
+
+async def test_of_many_first_bindings_that_are_confirmed_at_once_one_goes_live(site: Site, engines: Engines):
+    """And its recovery codes are the only ones."""
+    for _ in range(ROUNDS):
+        owner = Owner(site, Person(f"user-{next(numbers)}", VirtualAuthenticator(pyotp.random_base32()), ()))
+        begun = [await owner.begin("/authenticators") for _ in range(2)]
+        calls = [owner.ask("POST", f"/authenticators/{row}/confirm", code=app.code()) for row, app in begun * 4]
+        answers = await asyncio.gather(*calls)
+        codes = [one.json()["recoveryCodes"] for one in answers if one.status_code == 200]
+        assert [len(one) for one in codes] == [10]
+        assert {one.status_code for one in answers} <= {200, 403, 404}
+        assert len(rows_of(engines.postgresql, owner.person.name)) == 1
+        assert await owner.works("recovery_code", codes[0][0])
 
 
 # ------------------------------------------------------------------------------------------------- engines that fail

@@ -7,12 +7,11 @@ word; races end in an outcome that some order of their calls explains.
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import os
 import time
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeVar
 from unittest.mock import patch
 
 import pytest
@@ -32,15 +31,26 @@ from mfa_middleware import MFA, Settings
 from mfa_middleware.binding import PENDING_SECONDS
 from mfa_middleware.callers import Caller
 from mfa_middleware.errors import InvalidCode, MFAError, Unavailable
+from mfa_middleware.factor import Answer, Enrolling, Enrolment, Prepared, State
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.keyring import fingerprint, user_tag
-from mfa_middleware.models import Challenge, Purpose
+from mfa_middleware.models import Challenge, Changes, Proof, Purpose
+from mfa_middleware.rows import new_live_row
+from mfa_middleware.stores.protocols import TokenStore
+from mfa_middleware.stores.sql import migrate
 from mfa_middleware.testing import VirtualAuthenticator
+from mfa_middleware.tokens import MfaToken
+from tests.engines import EngineMissing, PostgreSQL, Valkey
 from tests.rules.conftest import KEY
-from tests.world import NOON, enrol, login
+from tests.rules.worlds import Embedded, Real, World
+from tests.world import NOON, Plugin, enrol, login
 
 TTL, ATTEMPTS, BUDGET, LOCKOUT, LOGINS, FRESH = 300, 3, 4, 60, 3, 600
 PERIOD = 30
+HARD = 2 * BUDGET
+MAX_AGE = 2000  # MFA_SESSION_MAX_AGE
+SENDINGS, SENDINGS_WINDOW = 10, 600
+SESSIONS = (b"session 1", b"session 2")
 #: Time passes in steps that never add up to the second at which something ends: which side that is, is not told here.
 JUMPS = tuple(seconds + 0.013 for seconds in (1, 31, 61, 121, 301, 601, 901, -1, -31, -91))
 OUTCOMES = ("right", "right", "next", "before", "stale", "future", "another's", "replayed", "wrong", "wrong")
@@ -48,8 +58,6 @@ AFTER = ("next", "next", "sheet")
 NAMES = ("alice", "alice", "bob")
 Item = TypeVar("Item")
 index = st.integers(0, 30)
-#: A file system that need not wait for a disk, where there is one.
-IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass(eq=False)
@@ -91,6 +99,8 @@ class User:
     failures: int = 0
     locked_until: float = 0
     proofs: dict[str, float] = field(default_factory=dict[str, float])
+    post: bool = False  #: letters can be sent to them
+    sendings: tuple[float, int] = 0, 0  #: since when, and how many
 
     @property
     def live(self) -> list[Row]:
@@ -102,7 +112,13 @@ class User:
 
     @property
     def locked(self) -> bool:
+        """For a while, for every factor."""
         return self.locked_until > time.time()
+
+    @property
+    def hard_locked(self) -> bool:
+        """For all but recovery codes, until an admin ends it."""
+        return self.locked or self.failures >= HARD
 
     def changed(self) -> None:
         """Any change removes what has been pending for too long."""
@@ -134,8 +150,12 @@ class Token:
     tag: str
     digest: str
     until: float
+    number: int
     alive: bool = True
     attempts: int = 0
+    lost: int = 0  # attempts that were counted and then never answered
+    confirmed: bool = False  # for an enrolment
+    post: bool = False
 
     @property
     def text(self) -> str:
@@ -145,9 +165,32 @@ class Token:
     def step_up(self) -> bool:
         return self.challenge.purpose is Purpose.STEP_UP
 
+    @property
+    def dead(self) -> bool:
+        return not self.alive or self.until <= time.time()
+
+
+class Post:
+    """A factor that sends letters. Here nobody answers them."""
+
+    name, title, amr = "post", "A letter", "swk"
+
+    async def enrol(self, enrolling: Enrolling) -> Enrolment:
+        raise InvalidCode("nobody binds it")
+
+    async def check(self, state: State, answer: Answer) -> Proof | None:
+        raise InvalidCode("nobody answers it")
+
+    async def challenge(self, state: State) -> Prepared:
+        return Prepared({"sent": "a letter"}, {})
+
 
 def challenged(machine: Machine) -> bool:
     return bool(machine.tokens)
+
+
+def enrolling(machine: Machine) -> bool:
+    return bool(machine.enrolments)
 
 
 def owned(machine: Machine) -> bool:
@@ -159,16 +202,21 @@ def gated(machine: Machine) -> bool:
 
 
 class Machine(RuleBasedStateMachine):
-    """One ``MFA`` on a SQLite file and an embedded Redis, two users, and everybody who wants something of them."""
+    """One ``MFA`` on engines of a world, two users, and everybody who wants something of them."""
+
+    world: ClassVar[World] = Embedded()
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
+        self.world.begin()
+        self.required = False
         self.travel = time_machine.travel(NOON, tick=False)
         self.clock = self.travel.start()
         self.runner = asyncio.Runner()
         self.users = {name: User(name) for name in NAMES}
-        self.tokens: list[Token] = []
+        self.tokens: list[Token] = []  # that can be answered
+        self.enrolments: list[Token] = []
+        self.blocked: dict[bytes, float] = {}
         self.phones: list[VirtualAuthenticator] = []
         self.sheets: list[str] = []
         self.fingerprints: list[str] = []
@@ -176,18 +224,27 @@ class Machine(RuleBasedStateMachine):
         self.typed_before: list[str] = []
         self.released: list[HeldLogin] = []
         self.logins = 0
+        self.enrolment: MfaToken | None = None
+        self.checks = 0
         self.runner.run(self.open())
 
     def teardown(self) -> None:
         self.runner.run(self.mfa.close())
         self.runner.close()
         self.travel.stop()
-        self.folder.cleanup()
+        self.world.end()
 
-    async def open(self) -> None:
+    @property
+    def issues(self) -> list[Token]:
+        """All tokens, in the order in which they were issued."""
+        return sorted([*self.tokens, *self.enrolments], key=lambda one: one.number)
+
+    async def open(self, token_store: TokenStore | None = None) -> None:
+        """Open an ``MFA``, on the Redis of the one before if that is given."""
         self.mfa = MFA(
             Settings(
-                database_url=f"sqlite:///{self.folder.name}/mfa.sqlite3",
+                **self.world.settings(),
+                enrolment="required" if self.required else "optional",
                 secret_key=KEY,
                 engine_timeout=20,
                 token_ttl=TTL,
@@ -196,10 +253,13 @@ class Machine(RuleBasedStateMachine):
                 lockout=LOCKOUT,
                 pending_logins=LOGINS,
                 step_up_ttl=FRESH,
-            )
+            ),
+            plugins=[Plugin(Post())],
         )
+        core = self.mfa.parts.core
+        policy = replace(core.policy, hard=HARD)
+        self.mfa.parts.core = replace(core, policy=policy, token_store=token_store or core.token_store)
         self.core = await self.mfa.open(alone=False)
-        self.checks = 0
         for factor in self.core.factors.values():
             self.watch(factor)
 
@@ -258,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         return self.last([one for one in rows if one[1].pending or not pending] or rows, number)
 
     def kill(self, user: User) -> None:
-        for one in self.tokens:
+        for one in self.issues:
             one.alive = one.alive and one.user is not user
         user.proofs = {}
 
@@ -297,8 +357,11 @@ class Machine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------ logins and step-ups
 
-    @initialize()
-    def alice_has_an_authenticator(self) -> None:
+    @initialize(required=st.booleans())
+    def alice_has_an_authenticator(self, required: bool) -> None:
+        """Everybody must have one, or may."""
+        self.required = required
+        self.runner.run(self.restart())
         self.bind("alice", 0, confirmed=True)
         self.time_jumps(JUMPS[1])
 
@@ -307,24 +370,42 @@ class Machine(RuleBasedStateMachine):
         candidates = [(one, one.revision, one.phone) for one in live if one.phone]
         token = self.core.tokens.read(challenge.mfa_token)
         until = int(time.time()) + TTL
-        made = Token(challenge, user, held, proofs, candidates, user.codes, token.user, token.digest, until)
-        self.tokens.append(made)
-        waiting = [one for one in self.tokens if one.user is user and one.alive]
+        keys = token.user, token.digest, until, len(self.issues)
+        made = Token(challenge, user, held, proofs, candidates, user.codes, *keys, post=user.post)
+        (self.enrolments if challenge.purpose is Purpose.ENROLMENT else self.tokens).append(made)
+        waiting = [one for one in self.issues if one.user is user and one.alive]
         for one in waiting[:-LOGINS]:
             one.alive = False
 
-    @rule(name=st.sampled_from(NAMES))
-    def login(self, name: str) -> None:
-        """Held exactly for who has a live, enabled authenticator."""
+    @rule(name=st.sampled_from(NAMES), session=st.sampled_from((None, None, *SESSIONS)))
+    def login(self, name: str, session: bytes | None = None) -> None:
+        """Held exactly for who has a live, enabled authenticator, or must get one; its session is blocked meanwhile."""
         user = self.users[name]
         self.logins += 1
         body = b'{"access_token": "%d"}' % self.logins
-        held = HeldLogin(200, ((b"content-type", b"application/json"),), body, "/login")
-        challenge = self.expect(self.mfa.begin_login(name, held), None) if user.gated else None
+        blocked = (session,) if session and self.block(session) else ()
+        held = HeldLogin(200, ((b"content-type", b"application/json"),), body, "/login", blocked=blocked)
+        challenge = self.expect(self.mfa.begin_login(name, held), None) if user.gated or self.required else None
         if challenge is None:
             assert self.ask(self.mfa.begin_login(name, held)) is None
+            self.free(held)
             return
+        assert challenge.purpose is (Purpose.LOGIN if user.gated else Purpose.ENROLMENT)
         self.issued(user, challenge, held)
+
+    def block(self, session: bytes) -> bool:
+        """Block a session as ``gate`` does; False for one that waits for another login already."""
+        now = time.time()
+        self.blocked = {one: until for one, until in self.blocked.items() if until > now}
+        ours = self.runner.run(self.core.authenticator_store.block_session(session, now + MAX_AGE, at=now))
+        assert ours == (session not in self.blocked)
+        self.blocked.setdefault(session, now + MAX_AGE)
+        return ours
+
+    def free(self, held: HeldLogin) -> None:
+        for session in held.blocked:
+            self.runner.run(self.core.authenticator_store.free_session(session))
+            self.blocked.pop(session, None)
 
     @rule(name=st.sampled_from(NAMES))
     def step_up(self, name: str) -> None:
@@ -357,7 +438,7 @@ class Machine(RuleBasedStateMachine):
         token = self.last(self.tokens, which)
         factor, code = self.typed(token, how, number)
         before = self.checks
-        refused = self.refusal(token)
+        refused = self.refusal(token, factor)
         found = self.ask(self.mfa.verify(token.text, factor, code))
         if refused is not None:
             assert found == refused
@@ -399,11 +480,12 @@ class Machine(RuleBasedStateMachine):
         if self.tokens:
             self.verify(0, "right", -1)
 
-    def refusal(self, token: Token) -> str | None:
+    def refusal(self, token: Token, factor: str) -> str | None:
         """Why an answer to that token is not looked at."""
-        if not token.alive or token.until <= time.time():
+        if token.dead:
             return "token_invalid"
-        return "too_many_attempts" if token.user.locked else None
+        locked = token.user.locked if factor == "recovery_code" else token.user.hard_locked
+        return "too_many_attempts" if locked or token.attempts + token.lost >= ATTEMPTS else None
 
     def found_wrong(self, token: Token) -> None:
         token.user.fail()
@@ -427,9 +509,79 @@ class Machine(RuleBasedStateMachine):
         proofs = [proof, *token.proofs]
         if token.held is not None:
             self.released.append(token.held)
+            self.freed(token.held)
             proofs.append(fingerprint(token.held.body.split(b'"')[3].decode()))
         token.user.prove(proofs)
         self.fingerprints += proofs
+
+    def freed(self, held: HeldLogin) -> None:
+        for session in held.blocked:
+            self.blocked.pop(session, None)
+
+    @precondition(challenged)
+    @rule(which=st.integers(0, 2), times=st.integers(1, 2 * SENDINGS))
+    def letters_are_sent(self, which: int, times: int) -> None:
+        """To who can get some, for a live token, and not too many of them, however many tokens there are."""
+        token = self.last(self.tokens, which)
+        for _ in range(times):
+            found = self.ask(self.mfa.prepare(token.text, "post"))
+            if token.dead:
+                assert found == "token_invalid"
+            elif not token.post:
+                assert found == "invalid_request"
+            else:
+                since, sent = token.user.sendings
+                since, sent = (since, sent + 1) if since + SENDINGS_WINDOW > time.time() else (time.time(), 1)
+                token.user.sendings = since, sent
+                assert found == ({"sent": "a letter"} if sent <= SENDINGS else "too_many_attempts")
+
+    @rule(name=st.sampled_from(NAMES), times=st.integers(1, 2 * SENDINGS))
+    def letters_come_to_be_sent(self, name: str, times: int) -> None:
+        """It is no factor that a login must wait for, and goes with the recovery codes."""
+        user = self.users[name]
+        if user.live and not user.post:
+            row = new_live_row(self.core, name, "post", {}, backup=True)
+            self.runner.run(self.core.authenticator_store.change(name, lambda _: Changes(put=(row,))))
+            user.changed()
+            user.post = True
+            self.step_up(name)
+            self.letters_are_sent(0, times)
+
+    # ---------------------------------------------------------------------------------------------------- enrolments
+
+    @precondition(enrolling)
+    @rule(which=st.integers(0, 2), confirmed=st.booleans())
+    def bind_for_a_login(self, which: int, confirmed: bool) -> None:
+        """Whose user must have a factor; with the mfaToken of that login."""
+        token = self.last(self.enrolments, which)
+        if token.until <= time.time():
+            return
+        self.enrolment = self.core.tokens.read(token.text)
+        try:
+            self.bind(token.user.name, 0, confirmed)
+        finally:
+            self.enrolment = None
+
+    @precondition(enrolling)
+    @rule(which=st.integers(0, 2))
+    def release(self, which: int) -> None:
+        """Once what it demands is confirmed, and still there; once. No answer serves instead."""
+        token = self.last(self.enrolments, which)
+        assert self.ask(self.mfa.verify(token.text, "totp", "000000")) == "token_invalid"
+        refused = "token_invalid" if token.dead else None if token.confirmed else "mfa_enrolment_required"
+        if refused is None and token.user.hard_locked:
+            refused = "too_many_attempts"
+        elif refused is None and not token.user.gated:
+            refused = "mfa_enrolment_required"
+        found = self.expect(self.mfa.release(token.text), refused)
+        if found is not None and token.held is not None:
+            assert found.held == token.held
+            token.alive = False
+            self.released.append(token.held)
+            self.freed(token.held)
+            proofs = [fingerprint(found.assurance.id), fingerprint(token.held.body.split(b'"')[3].decode())]
+            token.user.prove(proofs)
+            self.fingerprints += proofs
 
     # --------------------------------------------------------------------------------------------------------- races
 
@@ -452,10 +604,12 @@ class Machine(RuleBasedStateMachine):
         """All that are looked at stay below the user's budget here; then exactly one is right."""
         factor, code = self.typed(token, how, number)
         winner = self.winner(token, factor, code)
-        open_tokens = [one for one in tokens if self.refusal(one) is None]
+        open_tokens = [one for one in tokens if self.refusal(one, factor) is None]
         if winner is None or token not in open_tokens:
             return
         if token.user.failures % BUDGET + len(open_tokens) * callers >= BUDGET:
+            return
+        if any(one.lost for one in open_tokens):
             return
         calls = [one for one in tokens for _ in range(callers)]
         found = self.gather([self.mfa.verify(one.text, factor, code) for one in calls])
@@ -475,8 +629,8 @@ class Machine(RuleBasedStateMachine):
         """As many are looked at as the token and the user's budget allow, and not one more."""
         token = self.last(self.tokens, which)
         user, before = token.user, self.checks
-        allowed = min(callers, ATTEMPTS - token.attempts, BUDGET - user.failures % BUDGET)
-        if self.refusal(token) is not None:
+        allowed = min(callers, ATTEMPTS - token.attempts - token.lost, BUDGET - user.failures % BUDGET)
+        if self.refusal(token, "totp") is not None:
             allowed = 0
         code = self.answer("wrong", user, None, 0)
         found = self.gather([self.mfa.verify(token.text, "totp", code) for _ in range(callers)])
@@ -496,6 +650,21 @@ class Machine(RuleBasedStateMachine):
             self.login(name)
             self.guesses_at_once(0, after)
 
+    @rule(name=st.sampled_from(NAMES), how=st.sampled_from(("right", "sheet")), unlocked=st.booleans())
+    def guesses_until_all_but_the_sheet_is_refused(self, name: str, how: str, unlocked: bool) -> None:
+        """Without end, whatever time passes: only a recovery code is looked at then, or an admin ends it."""
+        user = self.users[name]
+        while user.gated and not user.failures >= HARD:
+            self.time_jumps(JUMPS[6])
+            self.login(name)
+            self.guesses_at_once(0, ATTEMPTS)
+        self.time_jumps(JUMPS[6])
+        self.login(name)
+        if unlocked:
+            self.unlock(user)
+        if user.gated:
+            self.verify(0, how, 0)
+
     def gather(self, calls: Sequence[Awaitable[Any]]) -> list[Any]:
         async def one(call: Awaitable[Any]) -> Any:
             try:
@@ -513,7 +682,7 @@ class Machine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), who=index, confirmed=st.booleans())
     def bind(self, name: str, who: int, confirmed: bool) -> None:
         user = self.users[name]
-        caller = self.caller(user, who)
+        caller = replace(self.caller(user, who), enrolment=self.enrolment)
         refused = None if self.may(user, caller) else "step_up_required"
         binding = self.expect(self.mfa.bind(caller, "totp"), refused)
         if binding is not None:
@@ -531,7 +700,7 @@ class Machine(RuleBasedStateMachine):
         self.confirmed(*self.row(which, pending=True), who, how, number)
 
     def confirmed(self, user: User, row: Row, who: int, how: str, number: int) -> None:
-        caller = self.caller(user, who)
+        caller = replace(self.caller(user, who), enrolment=self.enrolment)
         code = self.answer(how, user, row.pending or row.phone, number)
         before = self.checks
         refused = self.refusal_to_confirm(user, row, caller)
@@ -557,13 +726,15 @@ class Machine(RuleBasedStateMachine):
         user.forgive()
         user.prove(proofs)
         self.fingerprints += proofs
+        for token in self.enrolments:
+            token.confirmed = token.confirmed or bool(caller.enrolment and token.digest == caller.enrolment.digest)
 
     def refusal_to_confirm(self, user: User, row: Row, caller: Caller) -> str | None:
         if not row.awaits():
             return "not_found"
         if not self.may(user, caller):
             return "step_up_required"
-        return "too_many_attempts" if user.locked else None
+        return "too_many_attempts" if user.hard_locked else None
 
     @precondition(owned)
     @rule(which=st.integers(0, 5), who=index, confirmed=st.booleans())
@@ -602,7 +773,7 @@ class Machine(RuleBasedStateMachine):
             user.changed()
             user.rows.remove(row)
             if row.phone and not user.live:
-                user.codes = None
+                user.codes, user.post = None, False
                 self.kill(user)
 
     @precondition(owned)
@@ -627,12 +798,18 @@ class Machine(RuleBasedStateMachine):
         codes = self.expect(self.mfa.regenerate_codes(caller), refused)
         if codes is not None:
             user.changed()
-            user.codes = Codes(frozenset(codes))
+            user.codes, user.post = Codes(frozenset(codes)), False
             self.sheets += codes
 
-    @rule(name=st.sampled_from(NAMES), what=st.sampled_from(("unlock", "unlock", "reset", "crash")))
+    @rule(name=st.sampled_from(NAMES), what=st.sampled_from(("unlock", "unlock", "reset", "crash", "forget", "renew")))
     def something_befalls(self, name: str, what: str) -> None:
-        {"unlock": self.unlock, "reset": self.reset, "crash": self.crash}[what](self.users[name])
+        {
+            "unlock": self.unlock,
+            "reset": self.reset,
+            "crash": self.crash,
+            "forget": self.redis_forgets,
+            "renew": self.crash_of_the_process_alone,
+        }[what](self.users[name])
 
     def unlock(self, user: User) -> None:
         self.runner.run(self.mfa.unlock(user.name))
@@ -640,7 +817,7 @@ class Machine(RuleBasedStateMachine):
 
     def reset(self, user: User) -> None:
         self.runner.run(self.mfa.reset(user.name))
-        user.rows, user.codes = [], None
+        user.rows, user.codes, user.post = [], None, False
         user.forgive()
         self.kill(user)
 
@@ -649,6 +826,25 @@ class Machine(RuleBasedStateMachine):
         self.runner.run(self.restart())
         for user in self.users.values():
             self.kill(user)
+            user.sendings = 0, 0
+
+    def redis_forgets(self, _: User) -> None:
+        """The process goes on."""
+        self.runner.run(self.world.forget(self.core))
+        for user in self.users.values():
+            self.kill(user)
+            user.sendings = 0, 0
+
+    def crash_of_the_process_alone(self, _: User) -> None:
+        """Nothing is lost: a process keeps nothing."""
+        self.runner.run(self.renew())
+
+    async def renew(self) -> None:
+        before = self.core
+        await before.authenticator_store.close()
+        if not self.world.embedded:
+            await before.token_store.close()
+        await self.open(before.token_store if self.world.embedded else None)
 
     # ------------------------------------------------------------------------------------------- clocks and crashes
 
@@ -656,36 +852,43 @@ class Machine(RuleBasedStateMachine):
     def time_jumps(self, seconds: float) -> None:
         """Forward mostly. What Redis has swept then does not come back with the clock."""
         self.clock.shift(seconds)
+        self.world.shift(seconds)
         self.runner.run(self.sweep())
-        for one in self.tokens:
+        for one in self.issues:
             one.alive = one.alive and one.until > time.time()
         for user in self.users.values():
             if not any(until > time.time() for until in user.proofs.values()):
                 user.proofs = {}
 
     async def sweep(self) -> None:
-        for one in self.tokens:
+        for one in self.issues:
             await self.core.token_store.read(one.tag, one.digest)
         for name in self.users:
             await self.core.token_store.proven(user_tag(name), "")
 
     async def restart(self) -> None:
+        await self.world.forget(self.core)
         await self.mfa.close()
         await self.open()
 
     @precondition(challenged)
-    @rule(which=st.integers(0, 2), how=st.sampled_from(("right", "next", "sheet")), number=index)
-    def crash_between_spending_and_releasing(self, which: int, how: str, number: int) -> None:
-        """The code is gone and the login stays held."""
+    @rule(which=st.integers(0, 2), how=st.sampled_from(("right", "next", "sheet")), number=index, forgets=st.booleans())
+    def crash_between_spending_and_releasing(self, which: int, how: str, number: int, forgets: bool) -> None:
+        """The code is gone and the login stays held, by the same token if Redis stays."""
         token = self.last(self.tokens, which)
         factor, code = self.typed(token, how, number)
         winner = self.winner(token, factor, code)
-        if winner is None or self.refusal(token) is not None:
+        if winner is None or self.refusal(token, factor) is not None:
             return
         with patch.object(self.core.token_store, "take", side_effect=Unavailable("crash")):
             self.expect(self.mfa.verify(token.text, factor, code), "unavailable")
         self.spend(winner, code)
-        self.crash(token.user)
+        if forgets:
+            self.crash(token.user)
+            return
+        self.crash_of_the_process_alone(token.user)
+        token.lost += 1
+        self.unlock(token.user)  # else Redis would know of a failure that was none
 
     # ------------------------------------------------------------------------------------------------- what must hold
 
@@ -704,6 +907,11 @@ class Machine(RuleBasedStateMachine):
             ]
             left = len(user.codes.issued) - len(user.codes.used) if user.codes else 0
             assert overview.recovery_codes_left == left
+
+    @invariant()
+    def sessions_are_blocked_until_their_logins_are_released(self) -> None:
+        found = self.runner.run(self.core.authenticator_store.session_blocked(SESSIONS, time.time()))
+        assert found == {one for one, until in self.blocked.items() if until > time.time()}
 
     async def look(self, name: str) -> tuple[Any, Any]:
         return await self.mfa.status(name), await self.mfa.overview(name)
@@ -725,6 +933,27 @@ def test_whatever_happens_is_as_the_model_has_it():
 @pytest.mark.slow
 def test_whatever_happens_at_length_is_as_the_model_has_it():
     run_state_machine_as_test(Machine, settings=profile(150, 50))
+
+
+@pytest.fixture
+def real() -> Iterator[Real]:
+    """A Valkey and a PostgreSQL."""
+    try:
+        valkey, postgresql = Valkey(), PostgreSQL()
+    except EngineMissing as missing:
+        pytest.skip(str(missing))
+    with valkey, postgresql:
+        asyncio.run(migrate(Settings(database_url=postgresql.url)))
+        yield Real(valkey.url, postgresql.url)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("CI"), reason="takes half a minute; set CI=true")
+def test_whatever_happens_on_real_engines_is_as_the_model_has_it(real: Real):
+    class OnServers(Machine):
+        world = real
+
+    run_state_machine_as_test(OnServers, settings=profile(40, 25))
 
 
 async def test_a_clock_that_goes_back_locks_nobody_out(clock: time_machine.Traveller, mfa: MFA):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.synchronize import Barrier
+from threading import Barrier
 from typing import Any
 
 from mfa_middleware.models import Changes, Counter, Once, Proof, Spend, UserFactors
 from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy
 from mfa_middleware.stores.sql import migrate, open_store
+from tests.forking import context
 from tests.stores.databases import NOW, authenticator, settings
 
 PROCESSES = 4
@@ -23,7 +23,6 @@ Turn = Callable[[AuthenticatorStore, int, int], Awaitable[object]]
 
 def race(turn: Turn, url: str) -> list[list[Any]]:
     """For each round what the processes' turns returned. ``turn`` must be a function of a module."""
-    context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
         barrier = manager.Barrier(PROCESSES)
         futures = [pool.submit(_run, turn, url, number, barrier) for number in range(PROCESSES)]

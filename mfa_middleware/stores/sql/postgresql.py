@@ -27,6 +27,9 @@ POOL = 10
 
 _DIALECT: Any = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this dialect untyped
 _FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+#: What is said of the server or the way to it, and not of a statement: connections made before are no good any more.
+#: A server that can only be read was the primary once.
+_SERVER_LOST = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.ReadOnlySQLTransactionError)
 #: Classes of SQLSTATE that mean "not with this user, password or database", and not "not now".
 _REFUSED = ("28", "3D", "42501")
 #: Options that a URL gives as text. Without prepared statements (``statement_cache_size=0``) any PgBouncer will do.
@@ -51,6 +54,8 @@ class Pool(Protocol):
     async def acquire(self) -> Connection: ...
 
     async def release(self, connection: Connection, /) -> None: ...
+
+    async def expire_connections(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -111,9 +116,10 @@ class PostgreSQLStore(SQLStore):
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         """A connection for one piece of work; the time-out is for all of it."""
+        pool = await self._pool_here()
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                pool = await self._pool_here()
                 connection = await pool.acquire()
                 try:
                     yield connection
@@ -124,6 +130,9 @@ class PostgreSQLStore(SQLStore):
                 finally:
                     await pool.release(connection)
         except _FAILURES as error:
+            if connection is not None and isinstance(error, _SERVER_LOST):
+                # The idle ones have not noticed, and would fail one caller each.
+                await pool.expire_connections()
             raise Unavailable(f"database: {type(error).__name__}") from error
 
     async def _pool_here(self) -> Pool:
