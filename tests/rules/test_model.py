@@ -927,12 +927,12 @@ def profile(examples: int, steps: int) -> settings:
 
 
 def test_whatever_happens_is_as_the_model_has_it():
-    run_state_machine_as_test(Machine, settings=profile(50, 25))
+    run_state_machine_as_test(Machine, settings=profile(30, 25))
 
 
 @pytest.mark.slow
 def test_whatever_happens_at_length_is_as_the_model_has_it():
-    run_state_machine_as_test(Machine, settings=profile(150, 50))
+    run_state_machine_as_test(Machine, settings=profile(60, 50))
 
 
 @pytest.fixture
@@ -953,7 +953,7 @@ def test_whatever_happens_on_real_engines_is_as_the_model_has_it(real: Real):
     class OnServers(Machine):
         world = real
 
-    run_state_machine_as_test(OnServers, settings=profile(40, 25))
+    run_state_machine_as_test(OnServers, settings=profile(30, 25))
 
 
 async def test_a_clock_that_goes_back_locks_nobody_out(clock: time_machine.Traveller, mfa: MFA):
