@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from mfa_middleware.mfa import MFA
 from mfa_middleware.passage import Receive, Scope, Send
+from mfa_middleware.paths import login_matcher
 
 #: The ordinary way of that request: by the detection of logins to the wrapped app.
 GoOn = Callable[[Receive, Send], Awaitable[None]]
+
+
+def path_matcher(paths: Iterable[str]) -> Callable[[Scope], bool]:
+    """Whether a request's path may be one of ``paths`` for the app, as generously as those of ``MFA_LOGIN`` match.
+
+    It is cheap enough to be asked on every request.
+    """
+    methods = login_matcher(", ".join(f"* {path}" for path in paths))
+    return lambda scope: bool(methods(scope["path"], scope.get("root_path", "")))
 
 
 @runtime_checkable
@@ -26,6 +36,7 @@ class Answering(Protocol):
     def answer(self, mfa: MFA, scope: Scope, receive: Receive, send: Send, go_on: GoOn) -> Awaitable[None]:
         """Answer a request that was claimed, or let it ``go_on`` to the app, with all that was read of it.
 
-        ``go_on`` sends on the very ``scope``: what a dialect writes there, its :meth:`Dialect.challenge` sees again.
+        ``go_on`` sends on the very ``scope``: what a dialect writes there, its :meth:`Dialect.challenge` sees again,
+        and what it leaves as ``READING`` (:mod:`mfa_middleware.passage`) the selectors heed.
         """
         ...

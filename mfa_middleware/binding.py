@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from dataclasses import replace
@@ -34,6 +35,7 @@ from mfa_middleware.rows import (
     sealed_pending,
 )
 
+logger = logging.getLogger(__name__)
 PENDING_SECONDS = 900
 _MOST_PENDING = 5
 
@@ -172,7 +174,10 @@ async def put_in_force(core: Core, caller: Caller, factor: str, authenticator_id
         return Changes(put=(new,))
 
     await core.authenticator_store.change(caller.user_id, decide)
-    await _keep_proof(core, caller, new_assurance(core, caller.user_id, factor), forgive=False)
+    try:
+        await _keep_proof(core, caller, new_assurance(core, caller.user_id, factor), forgive=False)
+    except Unavailable as error:  # the secret is in force: who is not told it now is locked out
+        logger.warning("a new secret is in force, and its proof was not kept: %s; trace %s", error.reason, trace)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=factor, authenticator_id=made.id))
     return Binding(made.id, factor, 0, enrolment.shown)
 

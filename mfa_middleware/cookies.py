@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import unquote
 
 _MOST_DECODINGS = 4
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")  # RFC 6265 §4.1.1, cookie-octet
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -130,11 +129,7 @@ def set_cookie_header(name: str, value: str, *, max_age: int, secure: bool) -> t
 
     :raises ValueError: for a value that cannot stand in a cookie.
     """
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        jar[name] = value
-    except CookieError as error:
-        raise ValueError(str(error)) from error
-    attributes: dict[str, Any] = {"path": "/", "max-age": max_age, "httponly": True, "samesite": "Lax"}
-    jar[name].update(attributes | ({"secure": True} if secure else {}))
-    return b"set-cookie", jar[name].OutputString().encode("latin-1")
+    if not _COOKIE_VALUE.fullmatch(value):
+        raise ValueError("that cannot stand in a cookie")
+    attributes = f"HttpOnly; Max-Age={max_age}; Path=/; SameSite=Lax{'; Secure' if secure else ''}"
+    return b"set-cookie", f"""{name}={value or '""'}; {attributes}""".encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mfa_middleware.errors import InvalidRequest, Misconfigured, Unavailable
 from mfa_middleware.events import Events
@@ -28,6 +28,12 @@ class Core:
     authenticator_store: AuthenticatorStore
     events: Events
     policy: LockPolicy
+    _backups: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Found once: to ask an object for a protocol costs, and every request does.
+        backups = frozenset(name for name, one in self.factors.items() if isinstance(one, BackupCodes))
+        object.__setattr__(self, "_backups", backups)
 
     def factor(self, name: str) -> Factor:
         """The factor of that name.
@@ -46,7 +52,7 @@ class Core:
 
     def is_backup(self, name: str) -> bool:
         """Whether the factor of that name is a mere backup."""
-        return isinstance(self.factors.get(name), BackupCodes)
+        return name in self._backups
 
     def seal_state(self, state: State, *, user_id: str, authenticator_id: str) -> bytes:
         """A factor's state as the database keeps it, bound to its row.

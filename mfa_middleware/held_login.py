@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -25,7 +25,9 @@ _HOP_BY_HOP = frozenset(
 _FORBIDDEN_BYTES = re.compile(rb"[\r\n\0]")
 _BODILESS = (204, 304)
 _LARGEST_DECODED = 64 * 1024 * 1024
-_DEEPEST_JSON = 32
+_TOKEN_NAMES = frozenset({"access_token", "token"})
+_GRAPHQL = frozenset({"data", "errors", "extensions"})
+_SEVERAL = ("text/event-stream", "multipart/")  # a client of GraphQL may have its answer so
 _TOKEN_LIKE = re.compile(
     r"(?=[^0-9]*[0-9])(?![0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[\w.~+/-]{20,4096}=*", re.ASCII
 )
@@ -191,41 +193,68 @@ def json_body(headers: RawHeaders, body: bytes) -> object:
     try:
         document: object = json.loads(plain)
     except (ValueError, RecursionError) as error:
-        if plain.strip() and "json" in header(headers, b"content-type").lower():
+        kind = header(headers, b"content-type").strip().lower()
+        if plain.strip() and "json" in kind:
             raise LoginNotHeld("the login's response calls itself JSON, and does not parse") from error
-        return None
+        return _json_lines(plain) if kind.startswith(_SEVERAL) else None
     return document
 
 
-def bearer_tokens(document: object, depth: int = 0) -> list[str]:
+def _json_lines(plain: bytes) -> object:
+    """The documents of an event stream or a multipart body, each in a line of its own; None when there are none."""
+    found: list[object] = []
+    for line in re.split(rb"[\r\n]+", plain):
+        try:
+            found.append(json.loads(line.removeprefix(b"data:")))
+        except (ValueError, RecursionError):
+            continue
+    return found or None
+
+
+def texts_of(document: object) -> Iterator[tuple[str, str]]:
+    """Every text in a JSON document, at any depth, with the name under which it (or the list around it) stands.
+
+    Within an object those that stand under a token's name come first. No recursion: how deep an answer is, its client
+    may choose.
+    """
+    unseen: list[tuple[str, object]] = [("", document)]
+    while unseen:
+        name, one = unseen.pop()
+        if isinstance(one, str):
+            yield name, one
+        elif isinstance(one, list):
+            unseen += ((name, item) for item in reversed(one))
+        elif isinstance(one, dict):
+            pairs = list(one.items())[::-1]
+            unseen += sorted(pairs, key=lambda pair: pair[0] in _TOKEN_NAMES)
+
+
+def bearer_tokens(document: object) -> list[str]:
     """The bearer tokens that a response gives, at any depth of its JSON: ``access_token``, ``token``, and any JWT.
 
     A JWT counts under whatever name: a GraphQL client chooses the names of what it is answered.
     """
-    if depth > _DEEPEST_JSON:
-        return []
-    if isinstance(document, str):
-        return [document] if _JWT.fullmatch(document) else []
-    if isinstance(document, list):
-        return [token for item in document for token in bearer_tokens(item, depth + 1)]
-    if not isinstance(document, dict):
-        return []
-    own = [document[name] for name in ("access_token", "token") if isinstance(document.get(name), str)]
-    deeper = [token for value in document.values() for token in bearer_tokens(value, depth + 1)]
-    return list(dict.fromkeys(token for token in own + deeper if token))
+    found = (text for name, text in texts_of(document) if text and (name in _TOKEN_NAMES or is_jwt(text)))
+    return list(dict.fromkeys(found))
 
 
-def token_like(document: object, depth: int = 0) -> list[str]:
-    """The strings of a JSON document that could be a bearer token (RFC 6750 §2.1), under whatever name.
+def token_like(document: object) -> dict[str, frozenset[str]]:
+    """The texts of a JSON document that could be a bearer token (RFC 6750 §2.1), with the names under which they stand.
 
     Words without a digit and UUIDs are taken for what they mostly are: names and ids.
     """
-    if depth > _DEEPEST_JSON:
-        return []
-    if isinstance(document, str):
-        return [document] if _TOKEN_LIKE.fullmatch(document) else []
-    items = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return list(dict.fromkeys(token for item in items for token in token_like(item, depth + 1)))
+    found: dict[str, frozenset[str]] = {}
+    for name, text in texts_of(document):
+        if _TOKEN_LIKE.fullmatch(text):
+            found[text] = found.get(text, frozenset()) | {name}
+    return found
+
+
+def is_graphql(document: object) -> bool:
+    """Whether a GraphQL server may have answered so: then the client has chosen names in it."""
+    if isinstance(document, list):
+        return any(is_graphql(one) for one in document if isinstance(one, dict))
+    return isinstance(document, dict) and "data" in document and document.keys() <= _GRAPHQL
 
 
 def is_jwt(text: str) -> bool:

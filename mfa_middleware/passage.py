@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from mfa_middleware.errors import LoginNotHeld
 
@@ -16,6 +16,32 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 #: The key of the scope under which a request's passage stands.
 PASSAGE = "mfa_middleware"
+#: The key under which a dialect that reads requests may leave a :class:`Reading`.
+READING = "mfa_middleware.reading"
+
+
+class Reading(Protocol):
+    """What is known of a request whose client may choose names in the answer, as in GraphQL."""
+
+    def may_have_chosen(self, name: str) -> bool:
+        """Whether the client may have given that name to something; the others are the app's."""
+        ...
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for one thing alone, by no other names than the app's."""
+        ...
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may do more than ask."""
+        ...
+
+
+def reading_of(scope: Scope) -> Reading | None:
+    """What a dialect has read in that request; None where it has not looked."""
+    reading: Reading | None = scope.get(READING)
+    return reading
 
 
 class Passage:

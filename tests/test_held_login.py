@@ -11,9 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_middleware import LoginNotHeld
-from mfa_middleware.held_login import Capture, HeldLogin, bearer_tokens, decoded_body, json_body
+from mfa_middleware import LoginNotHeld, held_login
+from mfa_middleware.held_login import (
+    Capture,
+    HeldLogin,
+    bearer_tokens,
+    decoded_body,
+    header,
+    is_graphql,
+    is_jwt,
+    json_body,
+    token_like,
+)
 
+ZLIB = zlib.decompressobj
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -71,8 +82,11 @@ def test_hop_by_hop_fields_and_what_connection_names_are_dropped_and_the_length_
         for name in (b"Keep-Alive", b"TE", b"Trailer", b"Transfer-Encoding", b"upgrade", b"Proxy-Connection")
     ]
     given_fields += [
-        (b"Connection", b"close, X-Internal"),
+        (b"Connection", b"close, X-Internal,x-other"),
+        (b"connection", b"X-Third"),
         (b"x-internal", b"1"),
+        (b"X-OTHER", b"1"),
+        (b"x-third", b"1"),
         (b"Content-Length", b"999"),
         (b"x-kept", b"1"),
     ]
@@ -92,6 +106,7 @@ def test_the_app_s_cors_fields_are_dropped():
         ("/a/b/", "/a/b"),
         ("/caf%C3%A9/login", "/caf%C3%A9"),
         ("/caf\xe9/login", "/caf%C3%A9"),
+        ("/\udcff/login", "/%FF"),
     ],
 )
 @pytest.mark.parametrize("attributes", ["", "; HttpOnly", "; Path=", "; Path=relative", "; xPath=/"])
@@ -128,11 +143,16 @@ def test_whatever_path_a_server_tells_no_field_is_broken_by_it(path):
         ("caf\xe9", "/app/caf\xe9"),
         ("app:open", "app:open"),
         ("a/b?c=d#e", "/app/a/b?c=d#e"),
+        ("http://host/x", "http://host/x"),
     ],
 )
 @pytest.mark.parametrize("name", [b"location", b"Content-Location"])
 def test_locations_are_absolute_against_the_login_s_url(name, location, absolute):
     assert fields((name, location.encode("latin-1")), path="/app/login") == [(name, absolute.encode("latin-1"))]
+
+
+def test_a_location_keeps_every_letter_of_the_login_s_path():
+    assert fields((b"location", b"home"), path="/X/XX/login") == [(b"location", b"/X/XX/home")]
 
 
 def test_a_location_above_the_root_is_at_the_root():
@@ -205,6 +225,18 @@ def test_a_body_that_does_not_decode_stays_as_it_is(body):
     assert released((b"content-encoding", b"gzip"), body=body)[2] == body
 
 
+@pytest.mark.parametrize("coding", [b"identity", b"Identity, identity", b"", b" , "])
+def test_what_is_no_coding_is_no_coding(coding):
+    assert decoded_body(((b"Content-Encoding", coding),), b"plain") == b"plain"
+    assert json_body(((b"content-encoding", coding),), b'{"a": 1}') == {"a": 1}
+
+
+def test_codings_are_taken_off_in_the_order_in_which_they_were_put_on():
+    packed = gzip.compress(zlib.compress(b"plain"))
+    assert decoded_body(((b"content-encoding", b"deflate, gzip"),), packed) == b"plain"
+    assert decoded_body(((b"content-encoding", b"deflate"), (b"content-encoding", b"gzip")), packed) == b"plain"
+
+
 def test_a_body_of_two_gzip_members_is_whole():
     assert (
         released((b"content-encoding", b"gzip"), body=gzip.compress(b"one ") + gzip.compress(b"two"))[2] == b"one two"
@@ -214,6 +246,29 @@ def test_a_body_of_two_gzip_members_is_whole():
 def test_a_bomb_is_not_unpacked():
     bomb = gzip.compress(b"\0" * (65 * 1024 * 1024), 1)
     assert decoded_body(((b"content-encoding", b"gzip"),), bomb) is None
+
+
+def test_no_more_is_unpacked_than_is_kept(monkeypatch):
+    bounds: list[int] = []
+
+    class Unpacker:
+        def __init__(self, wbits: int) -> None:
+            self._inner = ZLIB(wbits=wbits)
+
+        def decompress(self, packed: bytes, most: int) -> bytes:
+            bounds.append(most)
+            return self._inner.decompress(packed, most)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+    monkeypatch.setattr(held_login, "_LARGEST_DECODED", 1000)
+    monkeypatch.setattr(zlib, "decompressobj", Unpacker)
+    coding = ((b"content-encoding", b"gzip"),)
+    assert decoded_body(coding, gzip.compress(b"a" * 600) + gzip.compress(b"b" * 399)) == b"a" * 600 + b"b" * 399
+    assert bounds == [1000, 400]
+    assert decoded_body(coding, gzip.compress(b"a" * 600) + gzip.compress(b"b" * 400)) is None
+    assert decoded_body(coding, gzip.compress(b"a" * 10_000)) is None
 
 
 def test_a_body_hidden_by_a_coding_is_a_doubt_and_not_held():
@@ -227,7 +282,132 @@ def test_bearer_tokens_are_found_at_any_depth():
     nested: object = {"token": "deep"}
     for _ in range(500):
         nested = [nested]
-    assert bearer_tokens(nested) == []
+    assert bearer_tokens(nested) == ["deep"]
+
+
+def test_what_is_like_a_token_is_found_at_any_depth_once_and_in_order():
+    one, two = "token-0123456789-abcd", "A1" * 10
+    document = {"a": [one, {"b": {"c": two}}], "d": one, "e": 5, "f": None, "g": "short1", "h": True}
+    assert list(token_like(document).items()) == [(one, frozenset("ad")), (two, frozenset("c"))]
+    assert token_like(one) == {one: {""}}
+    assert token_like(7) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a" * 19 + "1", True),
+        ("a" * 18 + "1", False),
+        ("a" * 40, False),
+        ("1" + "a" * 4095, True),
+        ("1" + "a" * 4096, False),
+        ("a1._~+/-" * 3 + "==", True),
+        ("a1=" + "a" * 30, False),
+        ("a1 " + "a" * 30, False),
+        ("\u0661" * 30, False),
+        ("0123abcd-0123-4567-89ab-0123456789ab", False),
+        ("0123ABCD-0123-4567-89AB-0123456789AB", False),
+        ("0123abcd-0123-4567-89ab-0123456789abc", True),
+        ("0123abcd-0123-4567-89ab-0123456789ag", True),
+    ],
+)
+def test_a_token_is_long_has_a_digit_and_is_no_uuid(text, found):
+    assert list(token_like([text])) == ([text] if found else [])
+
+
+@pytest.mark.parametrize("finding", [token_like, bearer_tokens], ids=lambda one: one.__name__)
+def test_no_depth_hides_a_token(finding):
+    """A client of GraphQL may choose how deep its answer is."""
+    token = "eyJhbGciOi.eyJzdWIi." + "s" * 15 + "1"
+    nested: object = token
+    for number in range(5000):
+        nested = [nested] if number % 2 else {"x": nested}
+    assert list(finding(nested)) == [token]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "found"),
+    [
+        ("text/event-stream", 'event: next\r\ndata: {"data": {"token": "one"}}\r\n\r\n', [{"data": {"token": "one"}}]),
+        ("multipart/mixed; boundary=-", '---\r\n\r\n{"a": 1}\r\n---\r\n\r\n[2]\r\n-----', [{"a": 1}, [2]]),
+        ("text/event-stream", "data: <p>Welcome</p>\n\n", None),
+        ("text/html", '{"a": 1}\n{"b": 2}', None),
+    ],
+)
+def test_the_documents_of_a_stream_are_read_line_by_line(kind, body, found):
+    """As GraphQL servers answer a client that asks for it."""
+    assert json_body(((b"content-type", kind.encode()),), body.encode()) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "found"),
+    [
+        ({"data": {"user": 1}}, True),
+        ({"data": None, "errors": [], "extensions": {}}, True),
+        ([{"other": 1}, {"data": {}}], True),
+        ([5, "data"], False),
+        ({"errors": []}, False),
+        ({"data": 1, "status": "ok"}, False),
+        ("data", False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_what_a_graphql_server_may_have_answered(document, found):
+    assert is_graphql(document) is found
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b" Multipart/mixed; boundary=B"])
+def test_an_answer_in_several_parts_is_each_document_that_stands_in_a_line(kind):
+    body = b'event: next\r\ndata: {"data": 1}\n\n--B\n{"token": "x"}\n[[[\n'
+    assert json_body(((b"content-type", kind),), body) == [{"data": 1}, {"token": "x"}]
+    assert json_body(((b"content-type", kind),), b"--B--") is None
+    assert json_body(((b"content-type", b"text/html"),), body) is None
+
+
+def test_the_tokens_of_an_object_come_before_those_in_it():
+    jwt = "eyJhbGciOi.eyJzdWIi." + "s" * 16
+    assert bearer_tokens({"deep": [{"token": "two"}], "mine": jwt, "token": "one", "again": jwt}) == ["one", "two", jwt]
+
+
+@pytest.mark.parametrize(
+    ("text", "jwt"),
+    [
+        ("eyJhbGci.ey." + "s" * 16, True),
+        ("eyJhbGc.ey." + "s" * 16, False),
+        ("eyJhbGci.e." + "s" * 16, False),
+        ("eyJhbGci.ey." + "s" * 15, False),
+        ("fyJhbGci.ey." + "s" * 16, False),
+        ("eyJhbGci.ey." + "s" * 16 + ".", False),
+        (" eyJhbGci.ey." + "s" * 16, False),
+    ],
+)
+def test_the_shape_of_a_jwt(text, jwt):
+    assert is_jwt(text) is jwt
+    assert bearer_tokens({"any": [text]}) == ([text] if jwt else [])
+
+
+def test_the_first_field_of_a_name_counts():
+    assert header(((b"x", b"0"), (b"X-User", b"caf\xe9"), (b"x-user", b"2")), b"x-user") == "caf\xe9"
+    assert header((), b"x-user") == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "doubt"),
+    [
+        (b'{"a": 1', ((b"Content-Type", b"application/vnd.api+JSON"),), True),
+        (b'{"a": 1', ((b"content-type", b"text/html"),), False),
+        (b'{"a": 1', (), False),
+        (b" \n", ((b"content-type", b"application/json"),), False),
+        (b"", ((b"content-type", b"application/json"),), False),
+    ],
+)
+def test_what_calls_itself_json_and_does_not_parse_is_a_doubt(body, fields, doubt):
+    if doubt:
+        with pytest.raises(LoginNotHeld, match="protected"):
+            json_body(fields, body)
+    else:
+        assert json_body(fields, body) is None
 
 
 @given(HEADERS, st.binary(), st.text(max_size=20), st.integers(200, 599))
@@ -285,6 +465,41 @@ def test_a_message_that_cannot_be_kept_refuses(kind):
     capture.add(start())
     with pytest.raises(LoginNotHeld, match="protected"):
         capture.add({"type": kind})
+
+
+def test_a_response_that_starts_twice_refuses():
+    capture = Capture(100)
+    capture.add(start(status=401))
+    with pytest.raises(LoginNotHeld, match="protected"):
+        capture.add(start())
+    assert capture.status == 401
+
+
+def test_before_anything_has_come_there_is_nothing():
+    capture = Capture(100)
+    assert (capture.status, capture.headers, capture.body, capture.messages) == (0, (), b"", [])
+    assert capture.complete is False
+
+
+def test_what_a_message_leaves_out_is_empty_and_the_last():
+    capture = Capture(0)
+    capture.add({"type": "http.response.start", "status": 204})
+    assert capture.headers == ()
+    assert capture.complete is False
+    capture.add({"type": "http.response.body"})
+    assert capture.complete is True
+    assert capture.body == b""
+
+
+def test_messages_are_kept_as_they_were_whatever_the_app_does_with_its_own():
+    capture = Capture(100)
+    buffer = bytearray(b"one")
+    beginning = start((b"a", b"b"), x=1)
+    capture.add(beginning)
+    beginning["status"] = 500
+    capture.add({"type": "http.response.body", "body": buffer, "more_body": True})
+    buffer[:] = b"two"
+    assert capture.messages == [start((b"a", b"b"), x=1), part(b"one", more_body=True)]
 
 
 def test_trailers_that_are_announced_refuse():

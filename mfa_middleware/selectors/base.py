@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Flag, auto
 
 from mfa_middleware.cookies import CookieNames, canonical_value, cookie_pairs, set_cookies
-from mfa_middleware.held_login import RawHeaders
+from mfa_middleware.held_login import RawHeaders, json_body
 from mfa_middleware.passage import Passage, Scope
 from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
@@ -61,6 +61,17 @@ class LoginExchange:
     headers: RawHeaders = ()
     body: bytes | None = None
     extra_cookies: RawHeaders = ()  #: Set-Cookie fields that asking the app brought up
+    _parsed: tuple[bytes | None, object] | None = field(default=None, repr=False)
+
+    @property
+    def document(self) -> object:
+        """The body as JSON, parsed once for all who look at it: a long one takes milliseconds. See :func:`json_body`.
+
+        :raises LoginNotHeld: as that does.
+        """
+        if self._parsed is None or self._parsed[0] is not self.body:
+            self._parsed = self.body, json_body(self.headers, self.body or b"")
+        return self._parsed[1]
 
     @property
     def renewed_names(self) -> frozenset[str]:

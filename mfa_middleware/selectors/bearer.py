@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from mfa_middleware.errors import LoginNotHeld, Unavailable
-from mfa_middleware.held_login import bearer_tokens, header, is_jwt, json_body
-from mfa_middleware.passage import Scope
+from mfa_middleware.held_login import bearer_tokens, header, is_graphql, is_jwt
+from mfa_middleware.passage import Scope, reading_of
 from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.settings import Settings, split
@@ -34,12 +34,17 @@ def refuse_several_subjects(document: object) -> None:
 
 def _subjects(document: object) -> list[frozenset[str]]:
     """The subjects of the JWTs in each object that has some."""
-    if isinstance(document, list):
-        return [group for item in document for group in _subjects(item)]
-    if not isinstance(document, dict):
-        return []
-    own = frozenset(str(_subject(value)) for value in document.values() if isinstance(value, str) and is_jwt(value))
-    return [*([own] if own else []), *(group for value in document.values() for group in _subjects(value))]
+    groups: list[frozenset[str]] = []
+    unseen = [document]
+    while unseen:  # no recursion: what parses may be nested as deeply as the stack allows
+        one = unseen.pop()
+        if isinstance(one, list):
+            unseen += one
+        elif isinstance(one, dict):
+            unseen += one.values()
+            own = frozenset(str(_subject(value)) for value in one.values() if isinstance(value, str) and is_jwt(value))
+            groups += [own] if own else []
+    return groups
 
 
 def _subject(token: str) -> object:
@@ -73,9 +78,13 @@ class Jwt(Selector):
         return cls(check_pointer(pointer), claim)
 
     async def of_login(self, login: LoginExchange) -> object:
-        document = json_body(login.headers, login.body or b"")
+        document = login.document
         # A client of GraphQL can give the token another name, or ask for several: then any JWT counts.
-        tokens = resolve_each(document, self.pointer) or [one for one in bearer_tokens(document) if is_jwt(one)]
+        every = [one for one in bearer_tokens(document) if is_jwt(one)]
+        found = resolve_each(document, self.pointer)
+        reading = reading_of(login.scope)
+        chosen = is_graphql(document) if reading is None else not reading.is_plain
+        tokens = [*found, *every] if chosen else found or every
         users = [user for token in tokens if (user := self._user(token)) is not None]
         if len({str(user) for user in users}) > 1:
             raise LoginNotHeld("the login's response has tokens of several users")

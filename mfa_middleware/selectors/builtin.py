@@ -6,7 +6,8 @@ import re
 from typing import Self
 
 from mfa_middleware.errors import LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import header, json_body
+from mfa_middleware.held_login import bearer_tokens, header, token_like
+from mfa_middleware.passage import Reading, reading_of
 from mfa_middleware.selectors.base import OUTSIDE, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.sessions import session_value
@@ -80,11 +81,18 @@ class Json(Selector):
         return cls(check_pointer(argument))
 
     async def of_login(self, login: LoginExchange) -> object:
-        document = json_body(login.headers, login.body or b"")
+        document = login.document
         found = resolve_each(document, self.pointer)
         if len({str(value) for value in found}) > 1:
             raise LoginNotHeld("the login's response names several users")
+        reading = reading_of(login.scope)
+        if reading is not None and not reading.is_plain and (found or _may_give_token(document, reading)):
+            raise LoginNotHeld("the client may have chosen what stands where json: reads; use whoami: or jwt:")
         return found[0] if found else None
+
+
+def _may_give_token(document: object, reading: Reading) -> bool:
+    return bool(bearer_tokens(document) or (reading.changes and token_like(document)))
 
 
 class Session(Selector):

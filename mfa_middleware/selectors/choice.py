@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import bearer_tokens, json_body
+from mfa_middleware.held_login import bearer_tokens
 from mfa_middleware.passage import Scope
 from mfa_middleware.selectors.base import (
     ALREADY_HAD,
@@ -98,7 +98,7 @@ class LoginSelectors:
         """
         if not login.expected or {one.kind for one in asked} - {"mark", "json", "jwt"}:
             return
-        document = json_body(login.headers, login.body or b"")
+        document = login.document
         if bearer_tokens(document):
             raise LoginNotHeld("the response to a login's request has a token, and no user where MFA_LOGIN_USER looks")
         success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool((login.body or b"").strip())
@@ -155,7 +155,7 @@ class LoginSelectors:
             self._refuse_unread(login, asked)
             return None
         if login.body is not None:
-            refuse_several_subjects(json_body(login.headers, login.body))
+            refuse_several_subjects(login.document)
         if login.place is Place.OUTSIDE:
             _refuse_known_session(login)
         return user
@@ -163,7 +163,7 @@ class LoginSelectors:
 
 def _refuse_known_session(login: LoginExchange) -> None:
     """From outside: a login whose session the client knows already cannot be held by holding the response."""
-    tokens = set(bearer_tokens(json_body(login.headers, login.body or b"")))
+    tokens = set(bearer_tokens(login.document))
     known = bearer_of(login.scope)
     if login.gives_session or tokens - {known}:
         return

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import quote, unquote
 
 from mfa_middleware.cookies import merged_cookies, set_cookies
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
-from mfa_middleware.held_login import Capture, RawHeaders, bearer_tokens, json_body, token_like
-from mfa_middleware.passage import PASSAGE, Message, Passage, Scope, untouched
+from mfa_middleware.held_login import (
+    Capture,
+    RawHeaders,
+    bearer_tokens,
+    header,
+    is_graphql,
+    json_body,
+    texts_of,
+    token_like,
+)
+from mfa_middleware.passage import PASSAGE, Message, Passage, Reading, Scope, reading_of, untouched
 from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.bearer import bearer_of
 from mfa_middleware.selectors.values import check_pointer, resolve
@@ -24,6 +34,9 @@ _NOT_COPIED = frozenset(
     | {b"transfer-encoding", b"upgrade"}
 )
 _MOST_TOKENS = 8
+_MOST_CHOSEN = 32
+_CHOSEN = re.compile(r"(?=[^0-9]*[0-9])[\w.~+/|-]{16,4096}=*", re.ASCII)
+_TOKEN_NAME = re.compile("token|jwt|auth|session|bearer|secret|ticket|credential|key", re.IGNORECASE)
 _NOBODY = frozenset({204, 301, 302, 303, 307, 308, 401, 403})
 
 
@@ -65,7 +78,7 @@ class WhoAmI(Selector):
         """Note who the client is before the app sees its request: with those credentials, only a change is a login."""
         if login.session_cookies.within(login.scope["headers"]):
             login.before = await self.by_cookies(login)
-        bearer = bearer_of(login.scope)
+        bearer = _own_token(login.scope)
         if bearer:
             with contextlib.suppress(LoginNotHeld):  # a token that the app chokes on was nobody's
                 login.bearer_before = (await self._ask_in_login(login, _credentials(b"", bearer)))[0]
@@ -89,19 +102,12 @@ class WhoAmI(Selector):
             the response gives several people.
         """
         given = set_cookies(login.headers)
-        document = json_body(login.headers, login.body or b"")
-        tokens = bearer_tokens(document)
         if not (given or login.body or login.session_cookies.within(login.scope["headers"])):
             return None
-        if len(tokens) > _MOST_TOKENS:
-            raise LoginNotHeld("the login's response gives more tokens than can be asked about")
-        if login.expected and not tokens:
-            # A client of GraphQL, or an app with names of its own, may call its token anything. As far as one can look:
-            # ordinary answers of such a path have long texts, too, and must pass.
-            tokens = token_like(document)[:_MOST_TOKENS]
+        tokens = _tokens_in(login)
         cookie = merged_cookies(login.scope["headers"], given)
         asked = [(token, await self._ask_in_login(login, _credentials(cookie, token))) for token in (*tokens, None)]
-        repeated = (bearer_of(login.scope), login.bearer_before)
+        repeated = (_own_token(login.scope), login.bearer_before)
         answers = [answer for token, answer in asked if token is None or (token, answer[0]) != repeated]
         users = list(dict.fromkeys(str(user) for user, _ in answers if user is not None and user != login.before))
         if not users:
@@ -167,7 +173,7 @@ class WhoAmI(Selector):
         root_path = scope.get("root_path", "")
         full = root_path + unquote(path) if scope["path"].startswith(root_path) else unquote(path)
         headers = [(name, value) for name, value in scope["headers"] if _is_copied(name.lower())]
-        inner = {key: value for key, value in scope.items() if key not in ("extensions", PASSAGE)}
+        inner = {key: value for key, value in scope.items() if key != PASSAGE}
         return inner | {
             "method": "GET",
             "path": full,
@@ -180,6 +186,45 @@ class WhoAmI(Selector):
 
 async def _run(inner: Awaitable[None]) -> None:
     await inner
+
+
+def _tokens_in(login: LoginExchange) -> list[str]:
+    """What is to be asked about: all that is a bearer token by its name or form, and what else may be one.
+
+    A client of GraphQL may call its token anything, and another text ``token``: all that stands under a name of its
+    choice counts. Under names of the app's own only so much is looked at: ordinary answers of such a path have long
+    texts, too, and must pass.
+
+    :raises LoginNotHeld: when these are too many.
+    """
+    document = login.document
+    tokens = bearer_tokens(document)
+    others = {text: names for text, names in token_like(document).items() if text not in tokens}
+    reading = reading_of(login.scope)
+    chosen = _chosen_texts(document, reading) - set(tokens) if reading is not None else frozenset[str]()
+    if len(tokens) > _MOST_TOKENS or len(chosen) > _MOST_CHOSEN:
+        raise LoginNotHeld("the login's response gives more tokens than can be asked about")
+    if reading is None and not is_graphql(document) and (tokens or not login.expected):
+        return tokens
+    own = sorted((text for text in others if text not in chosen), key=lambda text: not _names_a_token(others[text]))
+    return [*tokens, *chosen, *own[:_MOST_TOKENS]]
+
+
+def _chosen_texts(document: object, reading: Reading) -> frozenset[str]:
+    """What may be a token under a name of the client's choice: here even a UUID is not taken for an id."""
+    return frozenset(
+        text for name, text in texts_of(document) if _CHOSEN.fullmatch(text) and reading.may_have_chosen(name)
+    )
+
+
+def _names_a_token(names: Iterable[str]) -> bool:
+    return any(_TOKEN_NAME.search(name) for name in names)
+
+
+def _own_token(scope: Scope) -> str | None:
+    """The bearer token of a request, which some clients send without the word ``Bearer``."""
+    value = header(tuple(scope["headers"]), b"authorization").split()
+    return value[0] if len(value) == 1 else bearer_of(scope)
 
 
 def _own_credentials(scope: Scope) -> RawHeaders:

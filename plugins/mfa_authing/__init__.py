@@ -13,4 +13,4 @@ from mfa_middleware import Settings, hookimpl
 def mfa_register_dialects(settings: Settings) -> Iterable[object]:
     """The dialect ``authing``, as ``MFA_AUTHING_*`` says."""
     chosen = settings.section(AuthingSettings, "authing")
-    return [Authing(chosen, in_use=settings.dialect == Authing.name)]
+    return [Authing(chosen, in_use=settings.dialect == Authing.name, locale=settings.locale)]

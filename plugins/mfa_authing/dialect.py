@@ -6,19 +6,19 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from mfa_authing.asked import ASKED, Asked
+from mfa_authing.asked import Asked
 from mfa_authing.envelope import CHALLENGE, answer, enveloped, graphql_error, told
 from mfa_authing.held import document_of, is_graphql, operations_of, profile_of
 from mfa_authing.settings import AuthingSettings
 from mfa_middleware import MFA, ConfigurationError
-from mfa_middleware.answering import GoOn
+from mfa_middleware.answering import GoOn, path_matcher
 from mfa_middleware.dialects import WireAnswer
 from mfa_middleware.dialects.native import Native, wants_html
 from mfa_middleware.errors import Refusal
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.loading import load
 from mfa_middleware.models import Challenge, Purpose
-from mfa_middleware.passage import Receive, Scope, Send
+from mfa_middleware.passage import READING, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from mfa_authing.pool import Pool
@@ -36,10 +36,11 @@ class Authing:
 
     name = "authing"
 
-    def __init__(self, settings: AuthingSettings, *, in_use: bool = True) -> None:
+    def __init__(self, settings: AuthingSettings, *, in_use: bool = True, locale: str = "") -> None:
         self._settings = settings
-        self._graphql = settings.graphql
-        self._native = Native()
+        #: Whether a request may be for the app's GraphQL, however its path is spelt.
+        self._is_graphql = path_matcher(settings.graphql)
+        self._native = Native(locale)
         self._pools: Callable[[MFA, AuthingSettings], Pool] | None = _pools() if in_use else None
         self._pool: Pool | None = None
 
@@ -47,7 +48,7 @@ class Authing:
         """Code 1635 with the mfaToken; in GraphQL as an error."""
         if wants_html(scope):
             return self._native.challenge(challenge, scope, mount=mount, held=held)
-        asked = scope.get(ASKED)
+        asked = scope.get(READING)
         enrols = challenge.purpose is Purpose.ENROLMENT
         if isinstance(asked, Asked) and not enrols:
             asked.challenge = challenge
@@ -78,9 +79,9 @@ class Authing:
 
     def claims(self, scope: Scope) -> bool:
         """Whether it is one of Authing's MFA paths, or the app's GraphQL: what is asked there, its body tells."""
+        if self._is_graphql(scope):
+            return True
         path = _path(scope)
-        if path in self._graphql:
-            return scope["method"] == "POST" or (self._settings.legacy and scope["method"] == "GET")
         return path.startswith("/api/v2/") and _REST.fullmatch(path) is not None
 
     def answer(self, mfa: MFA, scope: Scope, receive: Receive, send: Send, go_on: GoOn) -> Awaitable[None]:
@@ -91,9 +92,6 @@ class Authing:
         if self._is_graphql(scope):
             return self._pool.graphql(scope, receive, send, go_on)
         return self._pool.rest(scope, receive, send)
-
-    def _is_graphql(self, scope: Scope) -> bool:
-        return _path(scope) in self._graphql
 
 
 def _pools() -> Callable[[MFA, AuthingSettings], Pool]:

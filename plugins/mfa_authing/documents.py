@@ -25,13 +25,14 @@ from graphql import (
 )
 from graphql.utilities import value_from_ast_untyped
 
-from mfa_authing.held import NAMES
+from mfa_authing.asked import Look
 from mfa_middleware.passage import Scope
 
 OURS = frozenset({"queryMFA", "queryMfa", "changeMFA", "changeMfa"})
 _OURS = re.compile(r"\b(query|change)M(FA|fa)\b")
 _CODE = "MFACode"
 _LOGIN = "login"
+_UTF_8 = re.compile(rb"\s*charset=\"?utf-?8\"?\s*")
 _MOST_TOKENS = 2000
 MOST_FIELDS = 10
 _KNOWN = frozenset({"query", "variables", "operationName"})  # others may name a document that the server keeps
@@ -95,14 +96,17 @@ class Asking:
         return value if isinstance(value, str) and value else None
 
     @property
-    def renames(self) -> bool:
-        """Whether it gives, or may give, one of the names that a challenge tells to something else."""
+    def look(self) -> Look:
+        """What a server is asked by it, whichever operation it runs."""
         document = self.document() if self.plain else None
         if document is None:
-            return True
+            return Look()
         aliases = _Aliases()
         visit(document, aliases)
-        return bool(aliases.names & NAMES)
+        operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
+        fields = [one for operation in operations for one in _root_fields(document, operation)]
+        changes = any(one.operation is not OperationType.QUERY for one in operations)
+        return Look(frozenset(aliases.names), len(fields) == 1 and not aliases.names, changes)
 
     def _operations(self, document: DocumentNode) -> list[OperationDefinitionNode]:
         """Those that may be run."""
@@ -139,34 +143,57 @@ def _root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> 
                 open_sets.append(one.selection_set)
 
 
+def look_at(askings: Sequence[Asking]) -> Look:
+    """What the operations of one request ask together."""
+    looks = [one.look for one in askings]
+    known = [one.aliases for one in looks if one.aliases is not None]
+    if not looks or len(known) < len(looks):
+        return Look()
+    aliases = frozenset[str]().union(*known)
+    return Look(aliases, len(looks) == 1 and looks[0].is_plain, any(one.changes for one in looks))
+
+
 def asked_by_post(scope: Scope, body: bytes) -> Sequence[Asking]:
     """The operations in a JSON body, several in a batch; none where it is nothing of ours to read."""
     try:
         document: object = json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return ()
-    # Some servers prefer a query in the URL.
-    return _askings(document if isinstance(document, list) else [document], plain=not scope["query_string"])
+    # Some servers prefer a query in the URL, and some decode the body as its type says.
+    plain = not scope["query_string"] and _is_utf_8(scope)
+    return _askings(document if isinstance(document, list) else [document], plain=plain)
 
 
 def asked_by_get(scope: Scope) -> Sequence[Asking]:
     """The operation in a query string."""
     try:
-        fields: dict[str, object] = dict(parse_qsl(scope["query_string"].decode("ascii"), max_num_fields=20))
+        pairs = parse_qsl(scope["query_string"].decode("ascii"), max_num_fields=20)
+        fields = _object(list[tuple[str, object]](pairs))
         fields["variables"] = json.loads(str(fields.get("variables") or "{}"))
     except (ValueError, RecursionError):
         return ()
-    return _askings([fields], plain=False)
+    has_body = any(name.lower() in (b"content-type", b"transfer-encoding") for name, _ in scope["headers"])
+    return _askings([fields], plain=not has_body)
 
 
 def may_ask(scope: Scope) -> bool:
     """Whether the body of a request is to be read: others (uploads, say) go on at once."""
-    kinds = [value for name, value in scope["headers"] if name.lower() == b"content-type"]
+    kinds = _kinds(scope)
     return (
         scope["method"] == "POST"
         and len(kinds) == 1
         and kinds[0].partition(b";")[0].strip().lower() == b"application/json"
     )
+
+
+def _kinds(scope: Scope) -> Sequence[bytes]:
+    return [value for name, value in scope["headers"] if name.lower() == b"content-type"]
+
+
+def _is_utf_8(scope: Scope) -> bool:
+    """Whether its type names no other character set."""
+    parameters = _kinds(scope)[0].lower().partition(b";")[2]
+    return b"charset" not in parameters or _UTF_8.fullmatch(parameters) is not None
 
 
 def is_batch(body: bytes) -> bool:
@@ -192,7 +219,7 @@ def _asking(item: object, *, plain: bool) -> Asking | None:
     if not isinstance(item, dict) or not isinstance(query := item.get("query"), str):
         return None
     variables, operation = item.get("variables"), item.get("operationName")
-    others = {name for name, value in item.items() if value} - _KNOWN
+    others = {name for name, value in item.items() if value not in (None, "", {})} - _KNOWN
     return Asking(
         query,
         variables if isinstance(variables, dict) else {},

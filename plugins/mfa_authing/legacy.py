@@ -77,11 +77,11 @@ class Legacy:
         enable, anew = arguments.get("enable"), bool(arguments.get("refreshKey") or arguments.get("refresh"))
         if row is None and target.row is not None:
             raise NotFound("the user has no such TOTP")
-        if (row is None and enable) or (row is not None and anew):
-            begun = await self._mfa.put_in_force(caller, TOTP, row.id if row else None, call.trace)
-            secret = begun.shown["secret"]
         if row is not None and enable is not None and enable != row.enabled:
             await self._mfa.change(caller, row.id, enabled=bool(enable), trace=call.trace)
+        if (row is None and enable) or (row is not None and anew):  # last: a failure after it would swallow the secret
+            begun = await self._mfa.put_in_force(caller, TOTP, row.id if row else None, call.trace)
+            secret = begun.shown["secret"]
         row = await self._row(target)
         return None if row is None else await self._described(call, row, arguments, secret)
 

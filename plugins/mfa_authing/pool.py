@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import cache
 
 from graphql import ExecutionResult, GraphQLError, execute, validate
 from pydantic import BaseModel
@@ -11,24 +12,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mfa_authing.asked import ASKED, Asked
-from mfa_authing.documents import MOST_FIELDS, Asking, Whose, asked_by_get, asked_by_post, is_batch, may_ask
+from mfa_authing.asked import Asked
+from mfa_authing.documents import MOST_FIELDS, Asking, Whose, asked_by_get, asked_by_post, is_batch, look_at, may_ask
 from mfa_authing.envelope import WRONG_RECOVERY_CODE, answer, graphql_error, told
 from mfa_authing.legacy import Legacy, make_schema
 from mfa_authing.replay import KeptBack, read_ahead
-from mfa_authing.rest import CONFIRM, RECOVERY, Rest
+from mfa_authing.rest import CONFIRM, RECOVERY, REST, Rest
 from mfa_authing.settings import AuthingSettings
 from mfa_authing.users import TOTP
 from mfa_middleware import MFA, InvalidCode, InvalidRequest, Misconfigured, NotFound, Refusal
 from mfa_middleware.answering import GoOn
 from mfa_middleware.models import Challenge
-from mfa_middleware.passage import PASSAGE, Receive, Scope, Send
+from mfa_middleware.passage import PASSAGE, READING, Receive, Scope, Send
 from mfa_middleware.web.public import Call, Operation, RawResponse, Site, Work, released
 
 logger = logging.getLogger(__name__)
 _BAD_REQUEST = 400
 _FIELDS = ("app-id", "lang", "request-from", "sdk-version", "tenant-id", "userpool-id")
 _GRAPHQL = "graphql"
+_BATCH = "a list of one login by graphql"
 
 
 class _AuthingSite(Site):
@@ -43,8 +45,9 @@ class _AuthingSite(Site):
         elif one.path == RECOVERY and isinstance(error, InvalidCode):
             code = WRONG_RECOVERY_CODE
         refused = told(error, request.scope, trace_id=trace, code=code, status=status)
-        document = graphql_error(refused.envelope) if one.access == _GRAPHQL else refused.envelope
-        return RawResponse.of(answer(document, *refused.headers, status=refused.status))
+        document: object = refused.envelope if one.access == REST else graphql_error(refused.envelope)
+        listed = [document] if one.access == _BATCH else document
+        return RawResponse.of(answer(listed, *refused.headers, status=refused.status))
 
     def no_such_route(self, request: Request, error: HTTPException, trace: str) -> Response:
         refused = told(NotFound("no such route"), request.scope, trace_id=trace, code=error.status_code)
@@ -78,13 +81,14 @@ class Pool:
             batch = body is not None and is_batch(body)
             await self._answer(askings, _read_as_ours(scope), send, whose=whose, batch=batch)
             return
-        asked = Asked(renames=lambda: not askings or any(one.renames for one in askings))
+        asked = Asked(cache(lambda: look_at(askings)))
         code = askings[0].mfa_code if self._legacy and len(askings) == 1 else None
-        scope[ASKED] = asked
+        scope[READING] = asked
         passage = scope[PASSAGE]
         await go_on(again, send if code is None else KeptBack(asked, send).send)
         if code is not None and asked.challenge is not None:
-            await self._log_in(asked.challenge, code, {**scope, PASSAGE: passage}, send)
+            access = _BATCH if body is not None and is_batch(body) else _GRAPHQL
+            await self._log_in(asked.challenge, code, {**scope, PASSAGE: passage}, send, access)
 
     async def _answer(
         self, askings: Sequence[Asking], scope: Scope, send: Send, *, whose: set[Whose], batch: bool
@@ -132,7 +136,7 @@ class Pool:
         await self._site.tell(refusal, call.trace)
         return told(refusal, call.request.scope, trace_id=call.trace).envelope
 
-    async def _log_in(self, challenge: Challenge, code: str, scope: Scope, send: Send) -> None:
+    async def _log_in(self, challenge: Challenge, code: str, scope: Scope, send: Send, access: str) -> None:
         """Finish a login that came with its code."""
         request = Request(scope)
 
@@ -140,10 +144,10 @@ class Pool:
             proven = await self._mfa.verify(challenge.mfa_token, TOTP, code, trace=trace)
             return await released(self._site.bodiless(request, trace), proven)
 
-        await self._responded(request, verified, send)
+        await self._responded(request, verified, send, access)
 
-    async def _responded(self, request: Request, work: Work, send: Send) -> None:
-        one = Operation(request.method, request.url.path, "", _nothing, 200, BaseModel, None, _GRAPHQL)
+    async def _responded(self, request: Request, work: Work, send: Send, access: str = _GRAPHQL) -> None:
+        one = Operation(request.method, request.scope["path"], "", _nothing, 200, BaseModel, None, access)
         response = await self._site.respond(request, one, work)
         await response(request.scope, request.receive, send)
 

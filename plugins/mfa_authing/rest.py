@@ -26,6 +26,7 @@ from mfa_middleware.web.public import (
 )
 
 logger = logging.getLogger(__name__)
+REST = "anyone"
 CONFIRM = "/api/v2/mfa/totp/associate/confirm"
 RECOVERY = "/api/v2/mfa/totp/recovery"
 
@@ -110,10 +111,12 @@ class Rest:
         return await self.released(call, proven, VERIFIED, recoveryCode=next(iter(codes), None))
 
     async def _next_codes(self, proven: Proven, trace: str) -> Sequence[str]:
-        """New codes; none when they cannot be made now, for the login goes through all the same."""
-        caller = Caller(proven.assurance.user_id, assured=True)
+        """New codes once the last is used; none when they cannot be made now: the login goes through all the same."""
+        user_id = proven.assurance.user_id
         try:
-            return await self._mfa.regenerate_codes(caller, trace)
+            if (await self._mfa.overview(user_id)).recovery_codes_left:
+                return ()
+            return await self._mfa.regenerate_codes(Caller(user_id, assured=True), trace)
         except (NotFound, Unavailable) as error:
             logger.warning("a used recovery code was not replaced: %s; trace %s", error.reason, trace)
             return ()
@@ -170,7 +173,7 @@ class Rest:
 
 
 def _operation(method: str, path: str, handler: Handler, body: type[Body]) -> Operation:
-    return Operation(method, path, (handler.__doc__ or "").strip(), handler, 200, body, None, "anyone")
+    return Operation(method, path, (handler.__doc__ or "").strip(), handler, 200, body, None, REST)
 
 
 def _say(call: Call[Body], said: Said, data: object, *headers: tuple[bytes, bytes], **beside: object) -> Response:

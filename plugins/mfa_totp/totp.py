@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from functools import cached_property
 from hmac import compare_digest
 
 import pyotp
@@ -80,7 +81,11 @@ class _Clock(pyotp.totp.TOTP):
     """pyotp's arithmetic without its floor of 112 bits: ``MFA_TOTP_IMPORT_BITS`` is ours."""
 
     def byte_secret(self) -> bytes:
-        return _decoded(self.secret)
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return _decoded(self.secret)  # once for all steps of the window
 
 
 def _clock(state: State) -> _Clock:

@@ -29,6 +29,7 @@ class Morse(Native):
     name = "morse"
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[str] = []
         self.remembered: list[object] = []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,13 @@ USUAL = {
 }
 
 _SCHEMA = build_schema("""
-    type User { _id: String, id: String, email: String, nickname: String, photo: String, token: String }
-    type Query { me: User, hello: String }
-    type Mutation { login(email: String, MFACode: String): User, raw(email: String): String }
+    type User {
+        _id: String, id: String, email: String, nickname: String, photo: String, token: String, me: User
+    }
+    type Query { me: User, hello: String, list: [User], echo(text: String): String }
+    type Mutation {
+        login(email: String, MFACode: String): User, raw(email: String): String, echo(text: String): String
+    }
 """)
 
 
@@ -44,6 +49,8 @@ class Pool:
     """The app. Its tokens are random words, which nothing can tell from any other text."""
 
     def __init__(self) -> None:
+        self.new_token: Callable[[str], str] = lambda email: "word" + secrets.token_hex(16)
+        self.me: Callable[[str | None], dict[str, Any]] = lambda caller: {"id": caller, "email": caller}
         self.tokens: dict[str, str] = {}
         self.seen: list[bytes] = []
         paths = {"/api/v2/login": self._rest, "/plain": self._plain, "/cookies": self._cookies}
@@ -51,16 +58,21 @@ class Pool:
             routes=[
                 Route("/me", self._me),
                 *(Route(path, each, methods=["POST"]) for path, each in paths.items()),
-                *(Route(path, self._graphql, methods=["GET", "POST"]) for path in ("/graphql", "/graphql/v2")),
+                *(
+                    Route(path, self._graphql, methods=["GET", "POST"])
+                    for path in ("/graphql", "/graphql/", "/graphql/v2")
+                ),
             ]
         )
 
     def user(self, email: str) -> dict[str, Any]:
         """Sign a user in."""
-        token = "word" + secrets.token_hex(16)
+        token = self.new_token(email)
         self.tokens[token] = email
         known = {"_id": email, "id": email, "email": email, "nickname": "Al", "photo": "https://x/al.png"}
-        return {**known, "token": token, "password": "a digest"}
+        user: dict[str, Any] = {**known, "token": token, "password": "a digest"}
+        user["me"] = user
+        return user
 
     def _caller(self, request: Request) -> str | None:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -71,11 +83,11 @@ class Pool:
         return JSONResponse({"id": self._caller(request), "owner": owner})
 
     async def _rest(self, request: Request) -> Response:
-        user = self.user((await request.json())["email"])
+        user = self.user((await request.json())["email"]) | {"me": None}
         return JSONResponse({"code": 200, "message": "", "data": user}, headers={"set-cookie": "theme=dark"})
 
     async def _plain(self, request: Request) -> Response:
-        return JSONResponse(self.user((await request.json())["email"]))
+        return JSONResponse(self.user((await request.json())["email"]) | {"me": None})
 
     async def _cookies(self, request: Request) -> Response:
         token = self.user((await request.json())["email"])["token"]
@@ -83,7 +95,7 @@ class Pool:
 
     async def _graphql(self, request: Request) -> Response:
         self.seen.append(await request.body())
-        asked = await request.json() if request.method == "POST" else dict(request.query_params)
+        asked = await _asked(request)
         items = asked if isinstance(asked, list) else [asked]
         answers = [await self._one(request, item) for item in items]
         return JSONResponse(answers if isinstance(asked, list) else answers[0])
@@ -92,7 +104,9 @@ class Pool:
         caller = self._caller(request)
         root = {
             "hello": "world",
-            "me": {"id": caller, "email": caller},
+            "echo": lambda info, text=None: text,
+            "list": [{"id": f"an-id-that-is-long-{number:04}"} for number in range(50)],
+            "me": self.me(caller),
             "login": lambda info, email=None, **_: self.user(email),
             "raw": lambda info, email=None: self.user(email)["token"],
         }
@@ -102,6 +116,15 @@ class Pool:
             "data": done.data,
             **({"errors": [{"message": str(one)} for one in done.errors]} if done.errors else {}),
         }
+
+
+async def _asked(request: Request) -> Any:
+    """What a request asks: in JSON, in a form of uploads, or in its query string."""
+    if request.method == "GET":
+        return dict(request.query_params)
+    if "multipart" in request.headers.get("content-type", ""):
+        return json.loads(str((await request.form())["operations"]))
+    return await request.json()
 
 
 @dataclass

@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from mfa_middleware import ConfigurationError, LoginNotHeld, Settings, mark_login
+from mfa_middleware.passage import READING
 from mfa_middleware.selectors import parse_selectors
 from mfa_middleware.sessions import SessionBefore
 from tests.selectors.exchanges import login_exchange, login_user
@@ -21,6 +22,53 @@ async def test_json_reads_the_body():
     assert await login_user("json:/0/id", login_exchange([{"id": "alice"}])) == "alice"
 
 
+class Read:
+    """What a dialect read of a request: that its client may have chosen each name in the answer."""
+
+    def __init__(self, *, is_plain, changes=False):
+        self.is_plain, self.changes = is_plain, changes
+
+    def may_have_chosen(self, name):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "refused"),
+    [
+        ({"data": {"login": {"id": "nobody"}}}, False, True),
+        ({"data": {"x": {"token": "t"}}}, False, True),
+        ({"data": {"x": "a-text-that-is-long-1"}}, True, True),
+        ({"data": {"x": "a-text-that-is-long-1"}}, False, False),
+        ({"data": {"x": "short"}}, True, False),
+    ],
+)
+async def test_json_trusts_a_client_s_choice_of_names_only_where_it_gave_none(body, changes, refused):
+    for is_plain in (True, False):
+        exchange = login_exchange(body)
+        exchange.expected = False
+        exchange.scope[READING] = Read(is_plain=is_plain, changes=changes)
+        if refused and not is_plain:
+            with pytest.raises(LoginNotHeld):
+                await login_user("json:/data/login/id", exchange)
+        else:
+            found = await login_user("json:/data/login/id", exchange)
+            assert found == ("nobody" if "login" in body["data"] else None)
+
+
+async def test_jwt_reads_all_tokens_where_the_client_may_have_chosen_names():
+    """Those of one object as well: a login that answers the bare token may be asked for twice."""
+    mine, other = (jwt.encode({"uid": one}, KEY) for one in ("bob", "alice"))
+    for answer in ({"login": mine, "y": other}, {"login": {"token": mine}, "y": {"token": other}}):
+        pointer = "jwt:/data/login#uid" if answer["login"] == mine else "jwt:/data/login/token#uid"
+        with pytest.raises(LoginNotHeld):
+            await login_user(pointer, login_exchange({"data": answer}))
+        exchange = login_exchange({"code": 200, "data": answer})
+        assert await login_user(pointer, exchange) == "bob"
+        exchange.scope[READING] = Read(is_plain=False)
+        with pytest.raises(LoginNotHeld):
+            await login_user(pointer, exchange)
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"user": None}, {"user": ""}, [], None, "x", b"", b"<html>", b"user=alice"], ids=repr
 )
@@ -28,7 +76,7 @@ async def test_where_no_user_stands_nobody_logs_in(body):
     assert await login_user("json:/user", login_exchange(body)) is None
 
 
-@pytest.mark.parametrize("user", [True, 1.5, ["alice"], {"id": 1}, "a" * 256, "a\0"], ids=str)
+@pytest.mark.parametrize("user", [True, 1.5, ["alice"], {"id": 1}, "a" * 256, "a\0"])
 async def test_a_user_that_is_none_is_a_doubt(user):
     with pytest.raises(LoginNotHeld):
         await login_user("json:/user", login_exchange({"user": user}))
@@ -81,6 +129,12 @@ async def test_header_reads_a_field_and_two_users_are_a_doubt():
     exchange.headers = ((b"x-user", b"alice"), (b"X-User", b"bob"))
     with pytest.raises(LoginNotHeld):
         await login_user("header:X-User", exchange)
+
+
+@pytest.mark.parametrize("value", ["caf\xe9", "=?utf-8?B?YWxpY2U=?="])
+async def test_a_user_that_no_field_can_carry_plainly_is_a_doubt(value):
+    with pytest.raises(LoginNotHeld, match="protected"):
+        await login_user("header:X-User", login_exchange(b"", {"x-user": value}))
 
 
 async def test_mark_is_the_app_s_word():

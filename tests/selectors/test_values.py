@@ -52,7 +52,6 @@ JSON = st.recursive(
         ("/foo/\u0660", None),
         ("/a~1b/x", None),
     ],
-    ids=repr,
 )
 def test_a_pointer_leads_where_the_rfc_says_or_nowhere(pointer, found):
     assert resolve(RFC, check_pointer(pointer)) == found
@@ -94,17 +93,21 @@ def test_who_it_is(value, user):
     assert user_id(value) == user
 
 
-@pytest.mark.parametrize(
-    "value", [True, False, 1.0, [], ["alice"], {}, b"alice", "a" * 256, "a\0b", "\ud800"], ids=repr
-)
+@pytest.mark.parametrize("value", [True, False, 1.0, [], ["alice"], {}, b"alice", "a" * 256, "a\0b", "\ud800"])
 def test_what_is_no_user_id_is_a_doubt(value):
     with pytest.raises(LoginNotHeld):
         user_id(value)
 
 
-def test_an_integer_too_long_for_a_user_id_is_a_doubt():
+def test_the_longest_user_ids():
+    assert user_id("a" * 255) == "a" * 255
+    assert user_id(2**512 - 1) == str(2**512 - 1)
+
+
+@pytest.mark.parametrize("power", [512, 1024, 20_000])
+def test_an_integer_too_long_for_a_user_id_is_a_doubt(power):
     with pytest.raises(LoginNotHeld):
-        user_id(10**255)
+        user_id(2**power)
 
 
 @pytest.mark.parametrize("value", [True, "true", "True", "1"], ids=repr)

@@ -32,6 +32,8 @@ Options: TypeAlias = dict[str, Any]
 _CONNECTIONS = 50
 #: A Cluster's pools do not wait for a free connection, they raise: a limit that is not met in ordinary use.
 _CLUSTER_CONNECTIONS = 1000
+#: The store times each call itself; to have redis-py do so would cost a task for each command.
+_UNTIMED = {"socket_timeout": None}
 _MEND = (
     "write it as redis://user:password@host:6379/0, unix:///path/to/socket, redis+sentinel://host:26379,host:26379/"
     "service/0 or redis+cluster://host:6379,host:6379, with special characters of user and password percent-encoded"
@@ -67,7 +69,7 @@ def _single(parts: SplitResult, timeout: float) -> Redis:
     if issubclass(kind, SSLConnection):
         _try_certificates(given)
     pool = BlockingConnectionPool(
-        timeout=timeout, connection_class=kind, **_ours(timeout), **_limited(given, _CONNECTIONS)
+        timeout=timeout, connection_class=kind, **_ours(timeout) | _UNTIMED, **_limited(given, _CONNECTIONS)
     )
     _try_options(pool)
     return Redis.from_pool(pool)
@@ -83,7 +85,7 @@ def _sentinel(parts: SplitResult, timeout: float) -> Redis:
     sentinel = Sentinels(hosts, sentinel_kwargs=known)  # type: ignore[no-untyped-call]  # so redis-py has it
     kind = leaving(SentinelManagedSSLConnection if given.pop("ssl", False) else SentinelManagedConnection)
     pool: Options = {"connection_pool_class": SentinelPool, "connection_class": kind, "timeout": timeout}
-    client: Redis = sentinel.master_for(unquote(service), **pool, **_ours(timeout), **given)
+    client: Redis = sentinel.master_for(unquote(service), **pool, **_ours(timeout) | _UNTIMED, **given)
     _try_options(client.connection_pool)
     return client
 
@@ -95,10 +97,7 @@ def _cluster(parts: SplitResult, timeout: float) -> RedisCluster:
 
 
 def _ours(timeout: float) -> Options:
-    """What no URL may change: given twice, it is a TypeError.
-
-    Half of the time is for one answer, so that a lost one can be asked for again in the other half.
-    """
+    """What no URL may change: given twice, it is a TypeError. Half of the time is for one answer, as in the store."""
     return {
         "decode_responses": False,
         "socket_timeout": timeout / 2,

@@ -130,12 +130,16 @@ class RedisTokenStore:
         return await self._ask(lambda: self._scripts[verb].run(self._client, keys, arguments))
 
     async def _ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Ask, and once more when the connection or the answer was lost: every verb knows a request that was done."""
+        """Ask, and once more when the connection or the answer was lost: every verb knows a request that was done.
+
+        Half of the time is for one answer, so that a lost one can be asked for again in the other half.
+        """
         try:
-            async with asyncio.timeout(self._timeout):
-                try:
+            try:
+                async with asyncio.timeout(self._timeout / 2):
                     return await call()
-                except _LOST:
+            except (*_LOST, TimeoutError):
+                async with asyncio.timeout(self._timeout / 2):
                     return await call()
         except _AWAY as error:
             raise Unavailable(f"redis: {type(error).__name__}") from error

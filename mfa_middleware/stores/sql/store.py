@@ -41,12 +41,16 @@ class SQLStore(ABC):
     async def _run(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
         """Run one statement, which commits itself."""
 
+    async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
+        """Run one statement that changes nothing."""
+        return await self._run(statement, values)
+
     @abstractmethod
     async def _transact(self, transaction: Transaction[Result]) -> Result:
         """Run a transaction; whatever it raises rolls it back."""
 
     async def load(self, user_id: str) -> UserFactors:
-        return _user_factors(user_id, await self._run(self._sql.load, {"user_id": _storable(user_id)}))
+        return _user_factors(user_id, await self._read(self._sql.load, {"user_id": _storable(user_id)}))
 
     async def spend(self, spend: Spend, *, at: float, hard: int) -> bool:
         values: dict[str, Value] = {
@@ -91,7 +95,7 @@ class SQLStore(ABC):
         count = 1 << (len(digests) - 1).bit_length()
         padded = [*digests, *[digests[-1]] * (count - len(digests))]
         values: dict[str, Value] = {f"digest_{number}": digest for number, digest in enumerate(padded)}
-        rows = await self._run(self._sql.blocked(count), {**values, "at": at})
+        rows = await self._read(self._sql.blocked(count), {**values, "at": at})
         return frozenset(row[0] for row in rows)
 
     def _fail(self, user_id: str, at: float, policy: LockPolicy) -> Transaction[UserFactors]:
