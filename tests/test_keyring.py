@@ -84,6 +84,67 @@ def test_one_purpose_one_derived_key():
     assert len(signing) == 32
 
 
+@pytest.fixture
+def first() -> Keyring:
+    return Keyring(parse_keys(base64.urlsafe_b64encode(bytes(range(32))).decode()))
+
+
+def test_what_earlier_releases_sealed_signed_and_named_stays_what_it_was(first):
+    """What lies in a database outlives its release. A nonce of zeros: these values were made once, for this test."""
+    assert first.newest == "d288c23426c5"
+    signing = first.signing_key("d288c23426c5") or b""
+    assert signing.hex() == "c62b4a3be2c7cb77668fa7a7b65bc89a8ffd9a6c94077f93935e00ca29fc14f6"
+    at_rest = "d288c23426c5" + "00" * 12 + "175cfa2c4edb726f01cfc71e70ba73db7c80f9f137a1"
+    assert first.open(bytes.fromhex(at_rest), bound_to="row") == b"secret"
+    per_token = "d288c23426c5" + "00" * 12 + "18567f7e21a6c0868de5c69d4405d5e1aa1a11b2f1"
+    assert first.open_for_token(bytes.fromhex(per_token), secret=b"s" * 32, bound_to="place") == b"login"
+    assert user_tag("alice") == "_91lTAcRH76HWpeIsK1rTUwZ"
+    assert fingerprint("alice") == "CXNe4JJclTVQWQaDhoj6oV3v"
+    assert token_digest(b"alice") == "zhL50hQ9t1TEfKhYI5Fl-rJg"
+
+
+def test_sealed_bytes_are_the_key_s_id_a_nonce_and_the_ciphertext_with_its_tag(first):
+    for sealed in (
+        first.seal(b"12345", bound_to="row"),
+        first.seal_for_token(b"12345", secret=SECRET, bound_to="row"),
+    ):
+        assert sealed[:6].hex() == first.newest
+        assert len(sealed) == 6 + 12 + 5 + 16
+
+
+def test_what_a_token_sealed_does_not_open_elsewhere():
+    sealed = RING.seal_for_token(b"login", secret=SECRET, bound_to="place")
+    with pytest.raises(Misconfigured):
+        RING.open_for_token(sealed, secret=SECRET, bound_to="another")
+
+
+def test_what_is_missing_of_a_sealed_value_is_a_change():
+    sealed = RING.seal(b"", bound_to="row")
+    for end in range(len(sealed)):
+        with pytest.raises(Misconfigured):
+            RING.open(sealed[:end], bound_to="row")
+
+
+@pytest.mark.parametrize(("distinct", "good"), [(11, False), (12, True)])
+def test_a_key_of_few_distinct_bytes_is_not_random(distinct, good):
+    text = base64.urlsafe_b64encode(bytes(number % distinct for number in range(32))).decode()
+    if good:
+        assert len(parse_keys(text)) == 1
+    else:
+        with pytest.raises(ConfigurationError):
+            parse_keys(text)
+
+
+def test_a_longer_key_is_taken_whole():
+    long = bytes(range(64))
+    assert parse_keys(base64.urlsafe_b64encode(long).decode()) == (long,)
+
+
+def test_a_ring_says_what_is_missing_and_how_to_mend_it():
+    with pytest.raises(ConfigurationError, match=r"^MFA_SECRET_KEY is missing; make a key with `mfa keygen`\.$"):
+        Keyring(())
+
+
 @pytest.mark.parametrize("key_id", ["", "zz", "00" * 6, "é", "0", "../x", "00" * 1000])
 def test_an_unknown_key_id_signs_nothing(key_id):
     assert RING.signing_key(key_id) is None
@@ -123,6 +184,8 @@ def test_a_ring_without_keys_is_refused():
 
 def test_new_keys_are_good_and_never_alike():
     keys = [new_key() for _ in range(50)]
+    assert {len(key) for key in keys} == {43}
+    assert not any("=" in key for key in keys)
     assert len(set(keys)) == 50
     assert all(len(key) == 32 for key in parse_keys(",".join(keys)))
 

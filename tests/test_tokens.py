@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mfa_middleware import MFA, Settings, TokenInvalid, verification
 from mfa_middleware import login as login_use_case
 from mfa_middleware.core import Core
-from mfa_middleware.keyring import Keyring, new_key, parse_keys
+from mfa_middleware.keyring import Keyring, new_key, parse_keys, token_digest, user_tag
 from mfa_middleware.models import Assurance, Purpose
 from mfa_middleware.tokens import Tokens, is_mfa_token
 from tests.world import NOON
@@ -176,6 +176,69 @@ def test_a_token_reads_as_it_was_issued(purpose):
 def test_a_token_names_no_user_in_plain():
     text, _ = TOKENS.issue("alice@example.com", Purpose.LOGIN)
     assert "alice" not in json.dumps(jwt.decode(text, options={"verify_signature": False}))
+
+
+def test_a_token_says_what_rfc_8725_asks_for_and_nothing_else():
+    text, token = TOKENS.issue("alice", Purpose.STEP_UP)
+    assert jwt.get_unverified_header(text) == {"alg": "HS256", "typ": "mfa+jwt", "kid": KEYRING.newest}
+    assert jwt.decode(text, options={"verify_signature": False}) == {
+        "iss": "mfa-middleware",
+        "aud": "mfa+jwt",
+        "sub": user_tag("alice"),
+        "iat": NOON,
+        "exp": NOON + 300,
+        "jti": base64.urlsafe_b64encode(token.secret).decode(),
+        "purpose": "step_up",
+    }
+    assert len(token.secret) == 32
+    assert token.digest == token_digest(token.secret)
+    assert token.place == f"token {token.user} step_up {token.digest}"
+
+
+def test_the_cookie_says_when_and_how_its_user_proved_a_factor():
+    assurance = Assurance("alice", NOON + 0.9, "otp")
+    text = TOKENS.sign_assurance(assurance)
+    assert jwt.get_unverified_header(text) == {"alg": "HS256", "typ": "mfa-assurance+jwt", "kid": KEYRING.newest}
+    assert jwt.decode(text, options={"verify_signature": False}) == {
+        "iss": "mfa-middleware",
+        "aud": "mfa-assurance+jwt",
+        "sub": user_tag("alice"),
+        "iat": NOON,
+        "exp": NOON + 600,
+        "auth_time": NOON,
+        "amr": ["otp"],
+        "jti": assurance.id,
+    }
+    assert TOKENS.assurance_id(text, "alice") == assurance.id
+
+
+@pytest.mark.parametrize(("length", "read"), [(1024, True), (1025, False)])
+def test_what_is_longer_than_any_of_ours_is_not_looked_at(length, read):
+    def padded(letters: int) -> str:
+        return signed(header(), claims(sub="a" * letters))
+
+    text = next(text for letters in range(700) if len(text := padded(letters)) == length)
+    assert is_mfa_token(text) is read
+    if read:
+        TOKENS.read(text)
+    else:
+        with pytest.raises(TokenInvalid):
+            TOKENS.read(text)
+
+
+def test_each_token_lives_as_long_as_it_is_told():
+    tokens = Tokens(KEYRING, ttl=7, assurance_ttl=11)
+    texts = tokens.issue("alice", Purpose.LOGIN)[0], tokens.sign_assurance(Assurance("alice", NOON, "otp"))
+    assert [jwt.decode(text, options={"verify_signature": False})["exp"] - NOON for text in texts] == [7, 11]
+
+
+@pytest.mark.parametrize("name", ["auth_time", "jti", "iss", "aud", "sub", "iat", "exp"])
+def test_a_cookie_that_lacks_a_claim_assures_nobody(name):
+    text = cookie()
+    whole = jwt.decode(text, options={"verify_signature": False})
+    assert TOKENS.assurance_id(signed(jwt.get_unverified_header(text), whole), "alice") is not None
+    del whole[name]
+    assert TOKENS.assurance_id(signed(jwt.get_unverified_header(text), whole), "alice") is None
 
 
 def test_a_token_dies_with_its_time(clock):

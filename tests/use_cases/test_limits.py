@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mfa_middleware import InvalidCode, TooManyAttempts
+from mfa_middleware import InvalidCode, TooManyAttempts, limits
 from mfa_middleware.callers import Caller
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
@@ -226,6 +226,19 @@ async def test_a_lock_and_each_failure_leave_an_event_with_the_true_reason(make_
     assert "used before" in events[0].reason
     assert events[1].reason == "wrong code"
     assert (events[2].failures, events[2].seconds) == (2, 900)
+
+
+async def test_ten_things_are_sent_to_a_user_in_ten_minutes_and_no_more(mfa, clock):
+    core = mfa.parts.core
+    for _ in range(10):
+        await limits.count_sending(core, "alice")
+        clock.shift(10)
+    with pytest.raises(TooManyAttempts) as refused:
+        await limits.count_sending(core, "alice")
+    assert refused.value.retry_after == 500
+    await limits.count_sending(core, "bob")
+    clock.shift(501)
+    await limits.count_sending(core, "alice")
 
 
 async def test_the_budget_is_met_by_right_answers_too_late(make_mfa, clock):
