@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 STAMP := .venv/installed
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 
-.PHONY: help venv demo test test-fast check lint types imports coverage format translations screenshots bench bench-quick clean
+.PHONY: help venv demo test test-fast check lint types imports coverage mutants format translations screenshots bench bench-quick clean
 
 define HELP
 make demo          serve the demo on http://localhost:$(PORT) (PORT=$(PORT))
@@ -17,6 +17,7 @@ make test          run all tests (ARGS= goes to pytest)
 make test-fast     run the tests that take less than a second each
 make check         all that CI checks: style, types, floors, tests
 make coverage      run all tests and tell which branches they missed
+make mutants       change the modules that decide in a thousand ways: do the tests notice? (half an hour)
 make format        sort imports and format
 make translations  bring the catalogues up to date with the sentences in the code
 make screenshots   take the pictures in docs/pictures from the running demo
@@ -68,6 +69,10 @@ imports: $(STAMP)
 coverage: $(STAMP)
 	$(PYTEST) --cov $(ARGS)
 
+mutants: $(STAMP)
+	@$(PIP) install --editable '.[mutation]'
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 format: $(STAMP)
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
@@ -80,7 +85,7 @@ screenshots: $(STAMP)
 
 # The peers are in a .venv of their own: nothing of ours depends on what they bring.
 .venv-bench/installed: pyproject.toml $(STAMP)
-	@.venv-bench/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m venv .venv-bench
 	@echo 'installing into .venv-bench (a minute)' >&2
 	@.venv-bench/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input install --editable '.[all,bench]'
 	@: > $@
