@@ -59,7 +59,9 @@ async def login(store: TokenStore, user: str = "") -> bool:
     token = secrets.token_hex(8)
     await store.issue(user, token, b"record", ttl=300, pending=10, failures=0, locked_for=0)
     charged = await store.charge(user, token, request="r", factor="totp", attempts=5, backup=False, policy=POLICY)
-    return charged.gate is Gate.OPEN and await store.take(user, token, request="r", proofs=["proof"], ttl=600, forgive=True)
+    return charged.gate is Gate.OPEN and await store.take(
+        user, token, request="r", proofs=["proof"], ttl=600, forgive=True
+    )
 
 
 def make(url: str, timeout: float = 5) -> TokenStore:
