@@ -31,6 +31,8 @@ _SEVERAL = ("text/event-stream", "multipart/")  # a client of GraphQL may have i
 _TOKEN_LIKE = re.compile(
     r"(?=[^0-9]*[0-9])(?![0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[\w.~+/-]{20,4096}=*", re.ASCII
 )
+#: Longer texts are not looked at: the expression above would take milliseconds for a megabyte.
+_LONGEST_TOKEN = 5000
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{16,}")
 _PATH_CHARACTERS = "/%:@!$&'()*+,=-._~"  # RFC 3986 §3.3, without the semicolon that ends a cookie's attribute
 
@@ -245,7 +247,7 @@ def token_like(document: object) -> dict[str, frozenset[str]]:
     """
     found: dict[str, frozenset[str]] = {}
     for name, text in texts_of(document):
-        if _TOKEN_LIKE.fullmatch(text):
+        if len(text) <= _LONGEST_TOKEN and _TOKEN_LIKE.fullmatch(text):
             found[text] = found.get(text, frozenset()) | {name}
     return found
 

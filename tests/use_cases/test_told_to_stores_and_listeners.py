@@ -79,6 +79,7 @@ async def test_a_released_login_gives_its_bearers_a_proof_and_frees_its_sessions
     assert told["proofs"] == (fingerprint("new"), fingerprint("other"), fingerprint(proven.assurance.id))
     assert told["ttl"] == core.settings.step_up_ttl
     assert len(bytes.fromhex(told["request"])) == 8
+    assert told["forgive"] is True
     assert authenticators.told["free_session"] == [((SESSION,), {})]
     events = [one for one in listener.events if one.name in ("verified", "released")]
     assert [(one.name, one.user_id, one.trace_id) for one in events] == [
@@ -103,7 +104,9 @@ async def test_a_login_that_demanded_a_binding_tells_when_it_is_released(make_mf
     caller = Caller("alice", enrolment=mfa.parts.core.tokens.read(token))
     begun = await mfa.bind(caller, "totp")
     await mfa.confirm(caller, begun.id, VirtualAuthenticator(begun.shown["uri"]).code())
-    proven = await mfa.release(token, trace="the-trace")
+    core, tokens, _ = spied(mfa.parts.core)
+    proven = await verification.release(core, token, "the-trace")
+    assert tokens.told["take"][0][1]["forgive"] is False  # who guesses at the codes has not stopped by it
     assert proven.assurance.user_id == "alice"
     assert [(one.user_id, one.trace_id) for one in listener.events if one.name == "released"] == [
         ("alice", "the-trace")
@@ -164,6 +167,23 @@ async def test_an_answer_is_counted_as_its_token_s_with_a_request_of_its_own(wor
     assert [len(bytes.fromhex(one)) for one in requests] == [8, 8]
     known = {"attempts": core.settings.token_attempts, "backup": False, "factor": "word", "policy": core.policy}
     assert [told for _, told in calls] == [known] * 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "locked_for", "retry_after"),
+    [(0, 0, None), (99, 0, None), (99, 50, 50), (100, 0, 86_400), (100, 50, 86_400), (100, 90_000, 90_000)],
+)
+async def test_who_is_locked_or_locked_for_good_is_told_how_long_to_wait(mfa, clock, failures, locked_for, retry_after):
+    core = mfa.parts.core
+    user = replace(
+        await core.authenticator_store.load("alice"), failures=failures, locked_until=time.time() + locked_for
+    )
+    if retry_after is None:
+        limits.require_unlocked(core, user)
+    else:
+        with pytest.raises(TooManyAttempts) as refused:
+            limits.require_unlocked(core, user)
+        assert refused.value.retry_after == retry_after
 
 
 @pytest.mark.parametrize(("failures", "asked"), [(1, False), (2, True)])
