@@ -12,11 +12,11 @@ from mfa_middleware import InvalidRequest, TooManyAttempts, limits, verification
 from mfa_middleware.callers import Caller
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidCode, Unavailable
-from mfa_middleware.factor import Prepared
+from mfa_middleware.factor import Answer, Prepared
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.keyring import fingerprint, user_tag
 from mfa_middleware.management import ImportedSecret
-from mfa_middleware.models import Purpose
+from mfa_middleware.models import Counter, Purpose
 from mfa_middleware.stores.protocols import Attempt, Gate
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
 from mfa_middleware.verification import Attempted
@@ -139,6 +139,35 @@ async def test_a_factor_that_the_user_does_not_have_is_named_as_the_field(make_m
     with pytest.raises(InvalidRequest) as refused:
         await mfa.prepare((await login(mfa)).mfa_token, "word")
     assert refused.value.errors == (("factor", "you have no such factor"),)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.LOGIN, Purpose.STEP_UP])
+async def test_a_factor_is_told_what_was_typed_when_and_what_for(make_mfa, clock, purpose):
+    asked = []
+
+    async def checking(state, answer):
+        asked.append((state, answer))
+        return Counter(1)
+
+    mfa = await make_mfa(Plugin(Word(checking)))
+    await mfa.import_secret("alice", ImportedSecret("word", "sesame"))
+    challenge = await (login(mfa) if purpose is Purpose.LOGIN else mfa.begin_step_up("alice"))
+    await mfa.verify(challenge.mfa_token, "word", "open sesame")
+    assert asked == [({"word": "sesame"}, Answer("open sesame", time.time(), purpose, None))]
+
+
+@pytest.mark.parametrize("code", ["one", "two", "three"])
+async def test_each_authenticator_of_a_factor_is_asked_until_one_finds_the_answer_right(make_mfa, clock, code):
+    mfa = await make_mfa(Plugin(Word()))
+    rows = {
+        word: (await mfa.import_secret("alice", ImportedSecret("word", word))).id for word in ("one", "two", "three")
+    }
+    for named in (None, rows[code]):
+        proven = await mfa.verify((await login(mfa)).mfa_token, "word", code, named)
+        assert proven.assurance.user_id == "alice"
+    other = next(row for word, row in rows.items() if word != code)
+    with pytest.raises(InvalidCode):
+        await mfa.verify((await login(mfa)).mfa_token, "word", code, other)
 
 
 # ------------------------------------------------------------------------------------------------------------- limits
