@@ -194,7 +194,8 @@ class _Wire:
 
     def reset(self) -> None:
         raw = self._writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # the client may have been faster
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def _requests(self, server: asyncio.StreamWriter) -> None:

@@ -2,7 +2,9 @@
 
 The rooms of it:
 
-    demotion  connections that leave a server which is no primary any more
+    demotion  what a server answers that is no primary any more
+    wire      connections that write without waiting
+    lane      one of them for all calls
     sentinel  the primary, as Sentinels name it
     connect   a URL → a client
     server    whether the server behind it can be used

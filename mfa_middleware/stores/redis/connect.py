@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -22,17 +22,16 @@ from redis.exceptions import RedisClusterException
 from redis.maint_notifications import MaintNotificationsConfig
 
 from mfa_middleware.errors import ConfigurationError
-from mfa_middleware.stores.redis.demotion import leaving
 from mfa_middleware.stores.redis.sentinel import SentinelPool, Sentinels
+from mfa_middleware.stores.redis.wire import wired
 
 Client: TypeAlias = "Redis | RedisCluster"
 #: Keyword arguments of redis-py, which types them no closer.
 Options: TypeAlias = dict[str, Any]
 
-_CONNECTIONS = 50
 #: A Cluster's pools do not wait for a free connection, they raise: a limit that is not met in ordinary use.
 _CLUSTER_CONNECTIONS = 1000
-#: The store times each call itself; to have redis-py do so would cost a task for each command.
+#: The lane times each reply itself: redis-py would end a connection on which nothing was asked.
 _UNTIMED = {"socket_timeout": None}
 _MEND = (
     "write it as redis://user:password@host:6379/0, unix:///path/to/socket, redis+sentinel://host:26379,host:26379/"
@@ -65,12 +64,10 @@ def _single(parts: SplitResult, timeout: float) -> Redis:
     if parts.scheme != "unix":
         _database(parts.path)
     given: Options = {**parse_url(parts.geturl())}
-    kind = leaving(given.pop("connection_class", Connection))
+    kind = wired(given.pop("connection_class", Connection))
     if issubclass(kind, SSLConnection):
         _try_certificates(given)
-    pool = BlockingConnectionPool(
-        timeout=timeout, connection_class=kind, **_ours(timeout) | _UNTIMED, **_limited(given, _CONNECTIONS)
-    )
+    pool: ConnectionPool = ConnectionPool(connection_class=kind, **_ours(timeout) | _UNTIMED, **given)
     _try_options(pool)
     return Redis.from_pool(pool)
 
@@ -79,19 +76,20 @@ def _sentinel(parts: SplitResult, timeout: float) -> Redis:
     service, _, database = parts.path.removeprefix("/").partition("/")
     if not service:
         raise ValueError("no service")
-    given = _limited(_node_options(parts, _database(database)), _CONNECTIONS)
+    given = _node_options(parts, _database(database))
     hosts = _hosts(parts.netloc, 26379)
     known = _ours(timeout) | {name: value for name, value in given.items() if name.startswith("ssl")}
     sentinel = Sentinels(hosts, sentinel_kwargs=known)  # type: ignore[no-untyped-call]  # so redis-py has it
-    kind = leaving(SentinelManagedSSLConnection if given.pop("ssl", False) else SentinelManagedConnection)
-    pool: Options = {"connection_pool_class": SentinelPool, "connection_class": kind, "timeout": timeout}
+    kind = wired(SentinelManagedSSLConnection if given.pop("ssl", False) else SentinelManagedConnection)
+    pool: Options = {"connection_pool_class": SentinelPool, "connection_class": kind}
     client: Redis = sentinel.master_for(unquote(service), **pool, **_ours(timeout) | _UNTIMED, **given)
     _try_options(client.connection_pool)
     return client
 
 
 def _cluster(parts: SplitResult, timeout: float) -> RedisCluster:
-    given = _limited(_node_options(parts, _database(parts.path.removeprefix("/"))), _CLUSTER_CONNECTIONS)
+    given = _node_options(parts, _database(parts.path.removeprefix("/")))
+    given.setdefault("max_connections", _CLUSTER_CONNECTIONS)
     nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, 6379)]
     return RedisCluster(startup_nodes=nodes, **_ours(timeout), **given)
 
@@ -106,10 +104,6 @@ def _ours(timeout: float) -> Options:
         # Switched on, a connection with an unread reply on it would be used again.
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
-
-
-def _limited(given: Options, connections: int) -> Options:
-    return {"max_connections": connections} | given
 
 
 def _node_options(parts: SplitResult, database: str) -> Options:

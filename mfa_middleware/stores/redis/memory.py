@@ -8,6 +8,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from mfa_middleware.stores.redis.lane import Commands
 from mfa_middleware.stores.redis.store import RedisTokenStore
 
 # Not a blocking pool: its lock belongs to one event loop, and an app under test may have one per request.
@@ -20,6 +21,10 @@ class MemoryTokenStore(RedisTokenStore):
     def __init__(self, timeout: float) -> None:
         retry = Retry(NoBackoff(), 0)
         super().__init__(FakeAsyncRedis(server=FakeServer(), retry=retry, max_connections=_CONNECTIONS), timeout)
+
+    @property
+    def _commands(self) -> Commands:
+        return self._client
 
     async def open(self) -> None:
         """Nothing to ask: fakeredis knows neither INFO nor CONFIG."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final, cast
+from typing import Final
 
 from redis.exceptions import NoScriptError
 
-from mfa_middleware.stores.redis.connect import Client
-
-Value = bytes | str | int
+from mfa_middleware.stores.redis.lane import Commands, Value
 
 _FOLDER: Final = files("mfa_middleware.stores.redis") / "lua"
 _PRELUDE: Final = (_FOLDER / "prelude.lua").read_text(encoding="utf-8")
@@ -34,13 +32,12 @@ class Script:
         self._text = source(verb)
         self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: Client, keys: Sequence[str], arguments: Sequence[Value]) -> object:
+    async def run(self, commands: Commands, keys: Sequence[str], arguments: Sequence[Value]) -> object:
         """Run it in one round trip; in two when the server has started, was promoted or has forgotten.
 
         Not by SCRIPT LOAD: in a Cluster that asks every node, so that one that is away would be missed by all.
         """
-        given = cast("tuple[str, ...]", (*keys, *arguments))
         try:
-            return await client.evalsha(self._digest, len(keys), *given)
+            return await commands.execute_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await client.eval(self._text, len(keys), *given)
+            return await commands.execute_command("EVAL", self._text, len(keys), *keys, *arguments)

@@ -1,8 +1,8 @@
-"""The primary that Sentinels name, and a pool of connections to it."""
+"""The primary that Sentinels name, and the connections to it."""
 
 from __future__ import annotations
 
-from redis.asyncio import BlockingConnectionPool, Sentinel
+from redis.asyncio import Sentinel
 from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import TimeoutError as LateAnswer
@@ -40,8 +40,8 @@ class Sentinels(Sentinel):
         return None
 
 
-class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """A pool that knows the primary, and waits for a free connection; it closes the Sentinels with itself."""
+class SentinelPool(SentinelConnectionPool):
+    """A pool that knows the primary; it closes the Sentinels with itself."""
 
     async def aclose(self) -> None:
         await super().aclose()

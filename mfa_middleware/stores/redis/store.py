@@ -19,11 +19,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from redis import exceptions as redis_errors
+from redis.asyncio import RedisCluster
 
 from mfa_middleware.errors import ConfigurationError, Unavailable
 from mfa_middleware.stores.protocols import Attempt, Gate, LockPolicy, TokenState
 from mfa_middleware.stores.redis.connect import Client
-from mfa_middleware.stores.redis.scripts import VERBS, Script, Value
+from mfa_middleware.stores.redis.lane import Commands, Lane, Value
+from mfa_middleware.stores.redis.scripts import VERBS, Script
 from mfa_middleware.stores.redis.server import look, mend
 
 Result = TypeVar("Result")
@@ -32,6 +34,8 @@ Result = TypeVar("Result")
 _MEMO_MS = 120_000
 #: Redis is away or does not do what it must. An OSError is, among others, the time-out of asyncio.
 _AWAY = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
+#: How often a call is asked again, if there is time: a connection that is many callers' may be lost for another's sake.
+_MOST_LOST = 4
 #: The connection or the answer was lost: whether the server did it is unknown.
 _LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError)
 
@@ -42,12 +46,15 @@ class RedisTokenStore:
     def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
         self._timeout = timeout
+        #: Half of the time is for one answer, so that a lost one can be asked for again in the other half.
+        self._once = timeout / 2
+        self._lane: Lane | None = None
         self._scripts = {verb: Script(verb) for verb in VERBS}
 
     async def open(self) -> None:
         """Look at the server, and run a script that changes nothing, to see that its user may."""
         try:
-            await self._ask(lambda: look(self._client))
+            await self._ask(self._look)
             await self.proven("-", "-")
         except Unavailable as error:
             if (sentence := mend(error.__cause__)) is None:
@@ -55,11 +62,14 @@ class RedisTokenStore:
             raise ConfigurationError(sentence) from error
 
     async def close(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None and lane.loop is asyncio.get_running_loop():
+            await lane.close()
         await self._client.aclose()
 
     async def check(self) -> Sequence[str]:
         """What an operator should know of the server as it is."""
-        return await self._ask(lambda: look(self._client))
+        return await self._ask(self._look)
 
     async def issue(
         self, user: str, token: str, record: bytes, *, ttl: int, pending: int, failures: int, locked_for: float
@@ -69,7 +79,8 @@ class RedisTokenStore:
         await self._run("issue", keys, token, record, _ms(ttl), pending, *known, _token(user, ""))
 
     async def read(self, user: str, token: str) -> TokenState | None:
-        kept = await self._ask(lambda: self._client.hmget(_token(user, token), ["record", "proven", "attempts"]))
+        asked = "HMGET", _token(user, token), "record", "proven", "attempts"
+        kept = await self._ask(lambda: self._commands.execute_command(*asked))
         record, proven, attempts = cast("list[bytes | None]", kept)
         return None if record is None else TokenState(record, proven is not None, int(attempts or 0))
 
@@ -126,21 +137,36 @@ class RedisTokenStore:
         keys = [_key(user, name) for name in ("pending", "proofs", "failures")]
         await self._run("forget", keys, _token(user, ""), int(forgive))
 
+    @property
+    def _commands(self) -> Commands:
+        """A lane of the running event loop; a Cluster's client has a connection for each node, and chooses."""
+        if isinstance(self._client, RedisCluster):
+            return self._client
+        if self._lane is None or self._lane.loop is not asyncio.get_running_loop():
+            self._lane = Lane(self._client.connection_pool, self._once)
+        return self._lane
+
+    async def _look(self) -> Sequence[str]:
+        try:
+            async with asyncio.timeout(self._once):
+                return await look(self._client)
+        finally:
+            if not isinstance(self._client, RedisCluster):  # the lane is what stays open
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+
     async def _run(self, verb: str, keys: Sequence[str], *arguments: Value) -> object:
-        return await self._ask(lambda: self._scripts[verb].run(self._client, keys, arguments))
+        return await self._ask(lambda: self._scripts[verb].run(self._commands, keys, arguments))
 
     async def _ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Ask, and once more when the connection or the answer was lost: every verb knows a request that was done.
-
-        Half of the time is for one answer, so that a lost one can be asked for again in the other half.
-        """
+        """Ask, and again when the connection or the answer was lost: every verb knows a request that was done."""
         try:
-            try:
-                async with asyncio.timeout(self._timeout / 2):
-                    return await call()
-            except (*_LOST, TimeoutError):
-                async with asyncio.timeout(self._timeout / 2):
-                    return await call()
+            async with asyncio.timeout(self._timeout):
+                for _ in range(_MOST_LOST):
+                    try:
+                        return await call()
+                    except (*_LOST, TimeoutError):
+                        continue
+                return await call()
         except _AWAY as error:
             raise Unavailable(f"redis: {type(error).__name__}") from error
 
