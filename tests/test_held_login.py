@@ -523,3 +523,9 @@ def test_fields_may_come_as_any_bytes_and_any_iterable():
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_json_or_none(body):
     json_body((), body)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_session_with_a_number_that_json_does_not_know_cannot_be_held(value: float):
+    with pytest.raises(LoginNotHeld):
+        HeldLogin(200, (), b"", "/login", session={"number": value}).encode()

@@ -238,3 +238,8 @@ def test_a_server_s_store_is_not_sealed_with_a_key_of_our_own_making(url):
 def test_a_folder_that_is_not_there_is_told():
     with pytest.raises(ConfigurationError, match="MFA_SECRET_KEY"):
         find_keys(Settings(database_url="sqlite:////nonexistent/folder/mfa.sqlite3"))
+
+
+def test_a_key_with_letters_that_are_not_of_base64url_is_refused():
+    with pytest.raises(ConfigurationError, match="not in base64url"):
+        parse_keys(new_key() + "!!!!")

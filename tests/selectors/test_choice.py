@@ -424,3 +424,32 @@ def test_a_plugin_s_kind_is_added_and_may_not_take_a_name_that_exists():
     for again in ([Badge, Badge], [type("Json", (Selector,), {"kind": "json"})]):
         with pytest.raises(ConfigurationError, match="twice"):
             selector_kinds(again)
+
+
+# ---------------------------------------------------------------------------------------------------------- a setting
+
+
+def test_what_there_is_among_the_selectors_is_known():
+    found = selectors("mark, whoami:/me#/user")
+    assert found.marks
+    assert found.asks is not None
+    assert found.asks.kind == "whoami"
+    other = selectors("json:/user")
+    assert not other.marks
+    assert other.asks is None
+
+
+@pytest.mark.parametrize(("variable", "text", "said"), [
+    ("MFA_LOGIN_USER", "bearer:sub", "a login response"),
+    ("MFA_REQUEST_USER", "json:/user", "a request"),
+])  # fmt: skip
+def test_a_selector_that_can_never_answer_there_is_refused_with_the_place(variable: str, text: str, said: str):
+    with pytest.raises(ConfigurationError, match=f"cannot answer for {said};"):
+        parse_selectors(variable, text, Settings(app_jwt_key=KEY))
+
+
+async def test_who_cannot_answer_names_the_setting():
+    asked = of_requests("session:name", "MFA_REQUEST_NAME")
+    with pytest.raises(Misconfigured) as raised:
+        await asked.values(RequestExchange(scope_of(), None))
+    assert raised.value.reason.startswith("MFA_REQUEST_NAME: ")

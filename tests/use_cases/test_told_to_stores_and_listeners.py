@@ -254,3 +254,12 @@ async def test_a_factor_s_answer_that_spends_nothing_proves_nothing(make_mfa, cl
     token = (await login(mfa)).mfa_token
     with pytest.raises(Unavailable):
         await mfa.verify(token, "word", "sesame")
+
+
+async def test_who_listens_is_told_what_was_proven(make_mfa, clock):
+    listener = Listener()
+    mfa = await make_mfa(Plugin(listeners=(listener,)))
+    person = await enrol(mfa)
+    await mfa.verify((await login(mfa)).mfa_token, "totp", person.app.code(offset_steps=1))
+    (told,) = [one for one in listener.events if one.name == "verified"]
+    assert (told.purpose, told.factor, told.authenticator_id) == ("login", "totp", person.id)
