@@ -101,9 +101,14 @@ _PAGE = (
 )
 
 
+def status_of(error: Refusal) -> int:
+    """The status of a refusal; of a plugin's own kind, that of the kind which it is one of."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def problem(error: Refusal, *, trace_id: str, status: int | None = None, language: str = "en") -> WireAnswer:
     """A refusal as a problem document (RFC 9457 §3), in one of our languages; its ``code`` is the same in all."""
-    status = status or STATUS[type(error)]
+    status = status or status_of(error)
     document: dict[str, object] = {
         "type": "about:blank",
         "title": translated(HTTPStatus(status).phrase, language),

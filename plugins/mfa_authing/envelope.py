@@ -84,7 +84,8 @@ class Told:
 
 def told(error: Refusal, scope: Scope, *, trace_id: str, code: int | None = None, status: int | None = None) -> Told:
     """A refusal in that language. ``data`` names it by our own stable word, for what Authing has no number for."""
-    said = _REFUSALS[type(error)]
+    kind = next((one for one in type(error).__mro__ if one in _REFUSALS), Misconfigured)
+    said = _REFUSALS[kind]
     data: dict[str, object] = {"error": error.code, "traceId": trace_id}
     headers: RawHeaders = ()
     match error:
@@ -98,7 +99,7 @@ def told(error: Refusal, scope: Scope, *, trace_id: str, code: int | None = None
         case _:
             pass
     envelope = {"code": code or said.code, "message": said.message(scope), "data": data}
-    return Told(status or _STATUS.get(type(error), _OK), envelope, headers)
+    return Told(status or _STATUS.get(kind, _OK), envelope, headers)
 
 
 def enveloped(said: Said, scope: Scope, data: object, **beside: object) -> Mapping[str, object]:

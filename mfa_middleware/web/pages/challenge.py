@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from mfa_middleware import login, verification
 from mfa_middleware.core import Core
-from mfa_middleware.dialects.native import STATUS, mfa_token_cookie
+from mfa_middleware.dialects.native import mfa_token_cookie, status_of
 from mfa_middleware.errors import InvalidCode, Refusal, TokenInvalid
 from mfa_middleware.factor import Challenging
 from mfa_middleware.login import look_at
@@ -83,7 +83,7 @@ class ChallengePages:
         left = error.attempts_left if isinstance(error, InvalidCode) else None
         if left == 0:
             raise TokenInvalid("its last attempt was wrong", _LAST)
-        return await self._page(call, status=STATUS[type(error)], error=error, left=left)
+        return await self._page(call, status=status_of(error), error=error, left=left)
 
     async def _page(self, call: Call[Any], *, factor: str = "", status: int = 200, **values: object) -> Response:
         token, record, _ = await look_at(call.core, call.token)

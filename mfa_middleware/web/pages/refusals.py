@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mfa_middleware.dialects.native import STATUS
+from mfa_middleware.dialects.native import status_of
 from mfa_middleware.errors import (
     CrossOrigin,
     InvalidRequest,
@@ -42,7 +42,7 @@ def refusal_page(looks: Looks, call: Call[Any], error: Refusal, signed_in: str =
     response = looks.page(
         call,
         "refused.html",
-        STATUS[type(error)],
+        status_of(error),
         heading=heading,
         text=text,
         wait=_wait(error),
