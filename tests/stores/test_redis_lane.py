@@ -17,6 +17,7 @@ from mfa_middleware.errors import Unavailable
 from mfa_middleware.stores.protocols import TokenStore
 from mfa_middleware.stores.redis.connect import connect
 from mfa_middleware.stores.redis.lane import Lane
+from mfa_middleware.stores.redis.wire import Wire
 from tests.engines import Valkey
 from tests.fault_proxy import Fault, FaultProxy, holding
 from tests.stores.token_verbs import POLICY, VERBS, begin, login, make, opened
@@ -78,6 +79,24 @@ async def test_each_of_many_callers_hears_its_own_reply_though_half_of_them_leav
     assert all(one == (f"{number}" * 50).encode() for number, one in enumerate(said) if number % 2 == 0)
     assert await echo(lane, "afterwards") == b"afterwards"
     assert connections(proxy) == 1
+
+
+async def test_what_is_asked_in_one_round_of_the_loop_is_written_once(
+    lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await echo(lane, "connect")
+    written: list[bytes] = []
+    write = Wire.write
+
+    def counted(wire: Wire, packed: bytes) -> bool:
+        written.append(packed)
+        return write(wire, packed)
+
+    monkeypatch.setattr(Wire, "write", counted)
+    assert await asyncio.gather(*(echo(lane, str(number)) for number in range(50))) == [
+        str(number).encode() for number in range(50)
+    ]
+    assert len(written) == 1
 
 
 async def test_large_commands_that_fill_the_socket_keep_their_order(lane: Lane) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Protocol, cast
 
+import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
@@ -24,7 +25,7 @@ Value = bytes | str | int
 
 
 class Commands(Protocol):
-    """What carries a command to the server, and its reply back: a lane, or a client of redis-py."""
+    """What carries a command to the server, and its reply back, or fails within a time of its own."""
 
     def execute_command(self, *command: Value) -> Awaitable[object]: ...
 
@@ -47,15 +48,16 @@ class Lane:
         """The loop that it belongs to."""
         return self._loop
 
-    async def execute_command(self, *command: Value) -> object:
-        """Send a command, and wait for its reply.
+    def execute_command(self, *command: Value) -> Awaitable[object]:
+        """Send a command; what is awaited is its reply.
 
         :raises RedisError: as the server answered, or when its answer cannot come any more.
         """
         line = self._line
-        if line is None or line.ended:
-            line = await self._connected()
-        return await line.ask(command)
+        return self._connect_and_ask(command) if line is None or line.ended else line.ask(command)
+
+    async def _connect_and_ask(self, command: tuple[Value, ...]) -> object:
+        return await (await self._connected()).ask(command)
 
     async def close(self) -> None:
         """End the connection, and refuse who still waits."""
@@ -104,21 +106,30 @@ class _Line:
         self._wire = wire
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
+        self._unsent: list[bytes] = []
         self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self.ended = False
         self._reading = self._loop.create_task(self._read())
 
     def ask(self, command: tuple[Value, ...]) -> asyncio.Future[object]:
-        """Send a command. Nothing is awaited, so that the order of those who wait is that of what was written."""
-        if self.ended or not self._wire.write(self._wire.pack_command(*command)):
-            self._end(LostConnection("the connection has ended"))
+        """Send a command. Nothing is awaited, so that the order of those who wait is that of what is written."""
+        if self.ended:
             raise LostConnection("the connection has ended")
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # typed as if of one element
         reply: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append((reply, self._loop.time() + self._timeout))
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout, self._look)
         return reply
+
+    def _send(self) -> None:
+        """Write what was asked in this round of the loop at once: each write is a call of the system."""
+        packed, self._unsent = self._unsent, []
+        if not (self.ended or self._wire.write(b"".join(packed))):
+            self._end(LostConnection("the connection has ended"))
 
     async def close(self) -> None:
         """End it in good order."""

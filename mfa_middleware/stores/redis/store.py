@@ -141,7 +141,7 @@ class RedisTokenStore:
     def _commands(self) -> Commands:
         """A lane of the running event loop; a Cluster's client has a connection for each node, and chooses."""
         if isinstance(self._client, RedisCluster):
-            return self._client
+            return _InTime(self._client, self._timeout)
         if self._lane is None or self._lane.loop is not asyncio.get_running_loop():
             self._lane = Lane(self._client.connection_pool, self._once)
         return self._lane
@@ -159,16 +159,35 @@ class RedisTokenStore:
 
     async def _ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Ask, and again when the connection or the answer was lost: every verb knows a request that was done."""
+        until = asyncio.get_running_loop().time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                for _ in range(_MOST_LOST):
-                    try:
-                        return await call()
-                    except (*_LOST, TimeoutError):
-                        continue
-                return await call()
+            try:
+                return await call()  # which times itself: a timer of ours for each call would cost as much as the call
+            except (*_LOST, TimeoutError):
+                return await self._ask_again(call, until)
         except _AWAY as error:
             raise Unavailable(f"redis: {type(error).__name__}") from error
+
+    async def _ask_again(self, call: Callable[[], Awaitable[Result]], until: float) -> Result:
+        async with asyncio.timeout_at(until):
+            for _ in range(_MOST_LOST - 1):
+                try:
+                    return await call()
+                except (*_LOST, TimeoutError):
+                    continue
+            return await call()
+
+
+class _InTime:
+    """A client whose every call, which may ask several servers, answers or fails within ``timeout`` seconds."""
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+
+    async def execute_command(self, *command: Value) -> object:
+        async with asyncio.timeout(self._timeout):
+            return await self._client.execute_command(*command)
 
 
 def _key(user: str, name: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from redis.asyncio.connection import AbstractConnection
 
 
@@ -15,14 +13,14 @@ def wired(kind: type[AbstractConnection]) -> type[AbstractConnection]:
 class Wire(AbstractConnection):
     """A connection that many share: none of them may wait between taking its place in the queue and writing."""
 
-    def write(self, packed: Iterable[bytes]) -> bool:
-        """Hand what ``pack_command`` made to the socket, or to its buffer; False when the connection has ended.
+    def write(self, packed: bytes) -> bool:
+        """Hand commands to the socket, or to its buffer; False when the connection has ended.
 
         Nobody waits for the buffer: what is in it belongs to callers who wait for a reply, and for no longer than that.
         """
         if self._writer is None or self._writer.is_closing():
             return False
-        self._writer.writelines(packed)
+        self._writer.write(packed)
         return True
 
     def end(self) -> None:
