@@ -73,13 +73,20 @@ def _kept(observer: Redis) -> int:
 
 @contextmanager
 def watched_drivers() -> Iterator[list[str]]:
-    """All statements that the database drivers are given."""
+    """All statements that the database drivers are given, with what they add of their own.
+
+    But for the bounds of SQLite's transactions: those who ask at the same time share them, and no server is asked.
+    """
     seen: list[str] = []
     sqlite_connect, make_pool = sqlite3.connect, asyncpg.create_pool
 
+    def see(statement: str) -> None:
+        if statement not in ("BEGIN IMMEDIATE", "COMMIT"):
+            seen.append(statement)
+
     def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:  # noqa: ANN401  the driver's own
         connection: sqlite3.Connection = sqlite_connect(*args, **kwargs)
-        connection.set_trace_callback(seen.append)
+        connection.set_trace_callback(see)
         return connection
 
     async def watch(connection: asyncpg.Connection[Any]) -> None:

@@ -1,15 +1,8 @@
-"""What the tests of the database engine share: rows, settings, a count of statements."""
+"""What the tests of the database engine share: rows, settings, changes."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
-
-import asyncpg
-import pytest
 
 from mfa_middleware.models import Authenticator, Changes, Decide, UserFactors
 from mfa_middleware.settings import Settings
@@ -53,23 +46,3 @@ class Watch:
 
 def settings(url: str, engine_timeout: float = 10) -> Settings:
     return Settings(database_url=url, engine_timeout=engine_timeout)
-
-
-@contextmanager
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """All statements that the drivers are given by stores that are made in here, with what they add of their own."""
-    seen: list[str] = []
-    connect, create_pool = sqlite3.connect, asyncpg.create_pool
-
-    def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*arguments, **options)
-        connection.set_trace_callback(seen.append)
-        return connection
-
-    async def watch(connection: Any) -> None:
-        connection.add_query_logger(lambda query: seen.append(query.query))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sqlite3, "connect", watched)
-        patch.setattr(asyncpg, "create_pool", partial(create_pool, init=watch))
-        yield seen

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.counts import watched_drivers
 from mfa_middleware.errors import Forbidden, InvalidRequest, Unavailable
 from mfa_middleware.models import Authenticator, Changes, Counter, Once, Proof, Spend, UserFactors
 from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy
 from mfa_middleware.stores.sql import open_store
-from tests.stores.databases import NOW, Watch, authenticator, putting, settings, statements
+from tests.stores.databases import NOW, Watch, authenticator, putting, settings
 
 HARD = LockPolicy().hard
 PROOFS = [pytest.param(Counter(7), id="counter"), pytest.param(Once(b"digest"), id="once")]
@@ -459,10 +460,8 @@ class TestStatements:
     """A login may cost two: one to look, one to spend."""
 
     @pytest.mark.parametrize("proof", PROOFS)
-    async def test_looking_is_one_and_spending_is_one(
-        self, database_url: str, monkeypatch: pytest.MonkeyPatch, proof: Proof
-    ) -> None:
-        with statements(monkeypatch) as seen:
+    async def test_looking_is_one_and_spending_is_one(self, database_url: str, proof: Proof) -> None:
+        with watched_drivers() as seen:
             store = open_store(settings(database_url))
             await store.open()
             await store.change("alice", putting(authenticator()))

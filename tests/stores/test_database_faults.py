@@ -21,6 +21,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from benchmarks.counts import watched_drivers
 from mfa_middleware.errors import Unavailable
 from mfa_middleware.models import Changes, Counter, Once, Spend, UserFactors
 from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy
@@ -31,7 +32,7 @@ from mfa_middleware.stores.sql.statements import Statement
 from mfa_middleware.stores.sql.store import SQLStore
 from tests.engines import PostgreSQL, wait_until
 from tests.fault_proxy import Fault, FaultProxy, holding
-from tests.stores.databases import NOW, authenticator, settings, statements
+from tests.stores.databases import NOW, authenticator, settings
 
 Contents = dict[str, list[tuple[object, ...]]]
 Call = Callable[[AuthenticatorStore], Awaitable[object]]
@@ -131,9 +132,9 @@ def test_every_verb_of_the_store_is_tried():
     assert verbs - {"open", "close"} == {"spend" if name.startswith("spend") else name for name in CALLS}
 
 
-async def test_every_statement_is_run_by_one_of_them(database: str, monkeypatch: pytest.MonkeyPatch):
+async def test_every_statement_is_run_by_one_of_them(database: str):
     """A new statement needs a call here, and has all the faults below with it."""
-    with statements(monkeypatch) as seen:
+    with watched_drivers() as seen:
         async with opened(database) as store:
             assert isinstance(store, SQLStore)
             for call in CALLS.values():

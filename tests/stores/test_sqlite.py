@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from mfa_middleware.errors import ConfigurationError, Unavailable
-from mfa_middleware.models import Changes, Counter, Spend, UserFactors
+from mfa_middleware.models import Counter, Spend, UserFactors
 from mfa_middleware.stores.sql import migrate, open_store
 from mfa_middleware.stores.sql.schema import REVISION
 from mfa_middleware.stores.sql.sqlite import SQLiteStore
@@ -217,18 +217,17 @@ class TestTrouble:
     async def test_a_disk_that_hangs_is_unavailable(self, url: str) -> None:
         """The caller is not kept waiting; what hangs goes on by itself."""
         store = open_store(settings(url, engine_timeout=0.2))
+        assert isinstance(store, SQLiteStore)
         await store.open()
+        assert store._writer is not None
         gate = threading.Event()
-
-        def hang(_: UserFactors) -> Changes:
-            gate.wait(30)
-            return Changes()
-
+        store._writer._thread.submit(gate.wait, 30)  # where the disk is waited for
         with pytest.raises(Unavailable) as raised:
-            await store.change("alice", hang)
+            await store.change("alice", putting())
         assert raised.value.reason == "database: TimeoutError"
+        assert await store.load("alice") == UserFactors("alice")  # who only reads need not wait
         gate.set()
-        assert await store.load("alice") == UserFactors("alice")
+        await store.change("alice", putting())
         await store.close()
 
 

@@ -1,17 +1,20 @@
-"""SQLite under many callers: those who wait for the writer share one transaction, and readers wait for nobody."""
+"""SQLite under many callers: those who ask together share one transaction, and readers wait for nobody."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mfa_middleware.errors import Unavailable
-from mfa_middleware.models import Counter, Spend
+from mfa_middleware.models import Changes, Counter, Spend, UserFactors
 from mfa_middleware.stores.sql import open_store
 from mfa_middleware.stores.sql.sqlite import SQLiteStore
 from tests.stores.databases import NOW, authenticator, putting, settings
@@ -36,16 +39,37 @@ async def store(path: Path) -> AsyncIterator[SQLiteStore]:
     await opened.close()
 
 
+@contextmanager
+def busy(store: SQLiteStore) -> Iterator[None]:
+    """While somebody else has the turn to write."""
+    writer = store._writer
+    assert writer is not None
+    assert writer._turn.acquire(timeout=PATIENCE)
+    yield
+    writer._turn.release()
+    writer._go_on()
+
+
 async def together(store: SQLiteStore, values: Sequence[int]) -> list[bool | str]:
     """What spending each value comes to, when all are asked while the writer is busy; a refusal as its reason."""
-    gate = threading.Event()
-    assert store._thread is not None
-    store._thread.submit(gate.wait, PATIENCE)
-    tasks = [asyncio.create_task(spend(store, name, value)) for name, value in zip(NAMES, values, strict=True)]
-    while len(store._queue) < len(tasks):
-        await asyncio.sleep(0)
-    gate.set()
+    with busy(store):
+        tasks = [asyncio.create_task(spend(store, name, value)) for name, value in zip(NAMES, values, strict=True)]
+        await asyncio.sleep(0.01)
+        assert queued(store) == len(tasks)
     return await asyncio.gather(*tasks)
+
+
+def queued(store: SQLiteStore) -> int:
+    assert store._writer is not None
+    return len(store._writer._queue)
+
+
+def traced(store: SQLiteStore) -> list[str]:
+    """The statements that the writer runs from now on."""
+    statements: list[str] = []
+    assert store._writer is not None
+    store._writer._connection.set_trace_callback(statements.append)
+    return statements
 
 
 async def spend(store: SQLiteStore, name: str, value: int) -> bool | str:
@@ -57,20 +81,29 @@ async def spend(store: SQLiteStore, name: str, value: int) -> bool | str:
 
 
 async def test_those_who_wait_share_one_transaction(store: SQLiteStore) -> None:
-    statements: list[str] = []
-    assert store._connection is not None
-    store._connection.set_trace_callback(statements.append)
+    statements = traced(store)
     assert await together(store, [7] * 5) == [True] * 5
-    assert [one for one in statements if one in ("BEGIN IMMEDIATE", "COMMIT")] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert [one for one in statements if "UPDATE" not in one] == ["BEGIN IMMEDIATE", "COMMIT"]
     assert await together(store, [7] * 5) == [False] * 5
 
 
-async def test_who_is_alone_has_one_statement(store: SQLiteStore) -> None:
-    statements: list[str] = []
-    assert store._connection is not None
-    store._connection.set_trace_callback(statements.append)
-    assert await spend(store, NAMES[0], 7) is True
-    assert len(statements) == 1
+async def test_those_who_come_in_one_round_of_the_loop_share_one_transaction(store: SQLiteStore) -> None:
+    statements = traced(store)
+    await asyncio.gather(*(spend(store, name, 7) for name in NAMES))
+    assert [one for one in statements if "UPDATE" not in one] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+async def test_nobody_hears_before_it_is_written_through(store: SQLiteStore) -> None:
+    assert store._writer is not None
+    gate = threading.Event()
+    store._writer._thread.submit(gate.wait, PATIENCE)
+    task = asyncio.create_task(spend(store, NAMES[0], 7))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    assert (await store.load(NAMES[0])).authenticators[0].counter < 7
+    gate.set()
+    assert await task is True
+    assert (await store.load(NAMES[0])).authenticators[0].counter == 7
 
 
 async def test_a_statement_that_fails_fails_alone(store: SQLiteStore) -> None:
@@ -90,18 +123,114 @@ async def test_whatever_a_lock_did_a_proof_is_good_once_at_most(store: SQLiteSto
     assert await together(store, [7] * 5) == [False] * 5
 
 
+async def test_a_transaction_that_fails_fails_alone(store: SQLiteStore) -> None:
+    def relabel(before: UserFactors) -> Changes:
+        return Changes(put=tuple(replace(one, label="new") for one in before.authenticators))
+
+    def refuse_late(before: UserFactors) -> Changes:
+        return Changes(put=tuple(replace(one, user_id="another") for one in before.authenticators))
+
+    with busy(store):
+        asked = [
+            asyncio.create_task(store.change(name, decide))
+            for name, decide in zip(NAMES, [relabel, refuse_late, relabel, refuse_late, relabel], strict=True)
+        ]
+        await asyncio.sleep(0.01)
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(one, ValueError) for one in done] == [False, True, False, True, False]
+    labels = [(await store.load(name)).authenticators[0].label for name in NAMES]
+    assert [label == "new" for label in labels] == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+async def test_what_cannot_be_written_through_is_told_to_nobody_as_done(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    assert store._writer is not None
+    connection = store._writer._connection
+    monkeypatch.setattr(store._writer, "_connection", NoCommit(connection, code))
+    assert {str(one)[:10] for one in await together(store, [7] * 5)} == {"database: "}
+    monkeypatch.setattr(store._writer, "_connection", connection)
+    assert await together(store, [7] * 5) == [True] * 5
+
+
+class NoCommit:
+    """A connection whose disk is full, or gone, when it is to write."""
+
+    def __init__(self, connection: sqlite3.Connection, code: int) -> None:
+        self._connection = connection
+        self._code = code
+
+    def execute(self, sql: str, *arguments: Any) -> object:
+        if sql == "COMMIT":
+            error = sqlite3.OperationalError("the disk is full, or gone")
+            error.sqlite_errorcode = self._code
+            raise error
+        return self._connection.execute(sql, *arguments)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
 async def test_who_has_left_spends_nothing(store: SQLiteStore) -> None:
-    gate = threading.Event()
-    assert store._thread is not None
-    store._thread.submit(gate.wait, PATIENCE)
-    task = asyncio.create_task(spend(store, NAMES[0], 7))
-    while not store._queue:
-        await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    gate.set()
+    with busy(store):
+        task = asyncio.create_task(spend(store, NAMES[0], 7))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     assert await spend(store, NAMES[0], 7) is True
+
+
+async def test_a_loop_that_ends_while_somebody_waits_in_it_stops_nobody_else(store: SQLiteStore) -> None:
+    def ask_and_leave() -> None:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(spend(store, NAMES[0], 7))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        task.cancel()
+        loop.close()
+
+    with busy(store):
+        await asyncio.to_thread(ask_and_leave)
+        task = asyncio.create_task(spend(store, NAMES[1], 7))
+        await asyncio.sleep(0.01)
+    assert await task is True
+
+
+@pytest.mark.slow
+async def test_many_loops_write_at_once(store: SQLiteStore) -> None:
+    """Each value of a user's is taken by one loop alone, and none is lost."""
+
+    async def spend_all() -> list[tuple[str, int]]:
+        asked = [(name, value) for value in range(1, 40) for name in NAMES]
+        done = await asyncio.gather(*(spend(store, name, value) for name, value in asked))
+        return [one for one, is_done in zip(asked, done, strict=True) if is_done is True]
+
+    taken = await asyncio.gather(*(asyncio.to_thread(asyncio.run, spend_all()) for _ in range(4)))
+    every = [one for each in taken for one in each]
+    assert len(every) == len(set(every))
+    assert [(await store.load(name)).authenticators[0].counter for name in NAMES] == [39] * len(NAMES)
+
+
+async def test_who_asks_while_it_is_closed_is_refused(store: SQLiteStore) -> None:
+    with busy(store):
+        task = asyncio.create_task(spend(store, NAMES[0], 7))
+        await asyncio.sleep(0.01)
+        await store.close()
+    assert "database" in str(await task)
+    await store.open()
+    assert await spend(store, NAMES[0], 7) is True
+
+
+async def test_it_waits_for_another_process_that_writes(store: SQLiteStore, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tasks = [asyncio.create_task(spend(store, name, 7)) for name in NAMES]
+    await asyncio.sleep(0.05)  # which the event loop has, though the writer waits
+    assert not any(task.done() for task in tasks)
+    other.execute("COMMIT")
+    other.close()
+    assert await asyncio.gather(*tasks) == [True] * 5
 
 
 async def test_a_reader_waits_for_no_writer(store: SQLiteStore, path: Path) -> None:
@@ -114,7 +243,9 @@ async def test_a_reader_waits_for_no_writer(store: SQLiteStore, path: Path) -> N
     other.close()
 
 
-async def test_a_reader_who_must_wait_waits_in_the_thread(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_who_must_wait_waits_as_a_writer_does(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Busy:
         def execute(self, *_: object) -> None:
             error = sqlite3.OperationalError("database is locked")
