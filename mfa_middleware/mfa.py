@@ -97,7 +97,7 @@ class MFA:
         self._single_process.give_up()
 
     def web(self) -> App:
-        """The Starlette app below ``MFA_MOUNT``."""
+        """The app below ``MFA_MOUNT``."""
         if self._web is None:
             self._web = cast("App", load("mfa_middleware.web.app:make_app")(self.parts.desk))
         return self._web

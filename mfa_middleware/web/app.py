@@ -1,4 +1,4 @@
-"""The sub-app, put together: a Starlette app over the operations and the pages."""
+"""The sub-app, put together: a router of Starlette's over the operations and the pages."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 import logging
 from importlib.metadata import version
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Router
 
 from mfa_middleware.dialects.native import language_in, problem, wants_html
 from mfa_middleware.errors import InvalidRequest, NotFound, Refusal
@@ -24,10 +22,10 @@ logger = logging.getLogger(__name__)
 OPERATIONS = (*api.OPERATIONS, *admin.OPERATIONS)
 
 
-def make_app(desk: Desk) -> Starlette:
+def make_app(desk: Desk) -> Router:
     """The sub-app for that desk. It knows nothing of the app that is wrapped."""
     site = _NativeSite(desk)
-    return site.app((*OPERATIONS, *site.pages.operations), Route("/openapi.json", site.openapi))
+    return site.app((*OPERATIONS, *site.pages.operations), {"/openapi.json": site.openapi})
 
 
 class _NativeSite(Site):
@@ -49,12 +47,12 @@ class _NativeSite(Site):
         response.raw_headers += self.origins.fields(request.scope)
         return response
 
-    def no_such_route(self, request: Request, error: HTTPException, trace: str) -> Response:
+    def no_such_route(self, request: Request, status: int, trace: str) -> Response:
         """404 and 405 as problem documents."""
-        refusal: Refusal = NotFound("no such route") if error.status_code == 404 else InvalidRequest("no such method")
+        refusal: Refusal = NotFound("no such route") if status == 404 else InvalidRequest("no such method")
         if wants_html(request.scope) and request.method in ("GET", "HEAD"):
-            return self.pages.no_such_page(self.bodiless(request, trace), refusal, error.status_code)
-        return self._problem(request, refusal, trace, error.status_code)
+            return self.pages.no_such_page(self.bodiless(request, trace), refusal, status)
+        return self._problem(request, refusal, trace, status)
 
     async def refusal(self, request: Request, one: Operation, error: Refusal, trace: str) -> Response:
         if wants_html(request.scope):

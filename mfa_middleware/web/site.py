@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route, Router
+from starlette.websockets import WebSocketClose
 
 from mfa_middleware.errors import ConfigurationError, InvalidCode, Misconfigured, Refusal, Unavailable
 from mfa_middleware.events import Refused, trace_id
+from mfa_middleware.passage import Receive, Scope, Send
 from mfa_middleware.web.calls import Call, Desk, read_call
 from mfa_middleware.web.operations import Handler, Operation, RawResponse
 from mfa_middleware.web.origin import Origins
@@ -23,10 +23,13 @@ from mfa_middleware.web.schemas import Empty
 logger = logging.getLogger(__name__)
 #: What is done for a request, given its trace id.
 Work = Callable[[str], Awaitable[Response]]
+#: What answers a request.
+Answering = Callable[[Request], Awaitable[Response]]
+_GET, _HEAD, _OPTIONS = "GET", "HEAD", "OPTIONS"
 
 
 class Site(ABC):
-    """Turns operations into a Starlette app. How a refusal looks is its subclass's.
+    """Turns operations into an ASGI app. How a refusal looks is its subclass's.
 
     ``opening`` is awaited before each operation, if the engines may not be open yet (:meth:`MFA.open`).
     """
@@ -44,39 +47,39 @@ class Site(ABC):
         """The answer to a request that is refused."""
 
     @abstractmethod
-    def no_such_route(self, request: Request, error: HTTPException, trace: str) -> Response:
-        """The answer to a path, or a method of a path, that there is not."""
+    def no_such_route(self, request: Request, status: int, trace: str) -> Response:
+        """The answer to a path (404), or a method of a path (405), that there is not."""
 
     def handler(self, request: Request, one: Operation) -> Handler:
         """What handles an operation for that request."""
         return one.handler
 
-    def app(self, operations: Iterable[Operation], *more: BaseRoute) -> Starlette:
-        """The app of these operations."""
-        by_path: dict[str, list[Operation]] = {}
+    def app(self, operations: Iterable[Operation], documents: Mapping[str, Answering] | None = None) -> Router:
+        """The app of these operations, and of ``documents`` to GET."""
+        by_path: dict[str, dict[str, Answering]] = {}
         for one in operations:
-            by_path.setdefault(one.path, []).append(one)
-        routes: list[BaseRoute] = [self._route(path, each) for path, each in by_path.items()]
-        app = Starlette(routes=[*more, *routes], exception_handlers={HTTPException: self._unrouted})
-        app.router.redirect_slashes = False  # its redirections are made from Host, and may be stored
-        return app
+            by_path.setdefault(one.path, {})[one.method] = self._answering(one)
+        for path, document in (documents or {}).items():
+            by_path[path] = {_GET: document}
+        routes = [Route(_routable(path), _Endpoint(self, methods)) for path, methods in by_path.items()]
+        # Starlette's redirections are made from Host, and may be stored.
+        return Router(routes, redirect_slashes=False, default=self._nowhere)
 
-    def _route(self, path: str, operations: Iterable[Operation]) -> Route:
-        """One route for all methods of a path, so that 405 names them all."""
-        by_method = {one.method: one for one in operations}
-        methods = [*by_method, "OPTIONS"]
-
-        async def endpoint(request: Request) -> Response:
-            if request.method == "OPTIONS":
-                return self.preflight(request, methods)
-            one = by_method["GET" if request.method == "HEAD" else request.method]
-
+    def _answering(self, one: Operation) -> Answering:
+        async def answering(request: Request) -> Response:
             async def handled(trace: str) -> Response:
                 return await self.handler(request, one)(await read_call(self.desk, request, one.body, trace))
 
             return await self.respond(request, one, handled)
 
-        return Route(_routable(path), endpoint, methods=methods)
+        return answering
+
+    async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A path that there is not."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
+        await self.unrouted(Request(scope, receive), 404)(scope, receive, send)
 
     async def respond(self, request: Request, one: Operation, work: Work) -> Response:
         """What ``work`` answers, given a trace id; or a refusal, told in an event."""
@@ -110,23 +113,43 @@ class Site(ABC):
             refused = Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason)
             await self.desk.core.events.emit(refused)
 
-    async def _unrouted(self, request: Request, error: Exception) -> Response:
-        found = error if isinstance(error, HTTPException) else HTTPException(404)
-        response = self.no_such_route(request, found, trace_id(request.scope["headers"]))
-        allow = (found.headers or {}).get("Allow")
-        response.raw_headers += [(b"allow", allow.encode("latin-1"))] if allow else []
-        response.raw_headers += self.origins.fields(request.scope)
+    def unrouted(self, request: Request, status: int, *headers: tuple[bytes, bytes]) -> Response:
+        """404 and 405, as pages of other origins may read them."""
+        response = self.no_such_route(request, status, trace_id(request.scope["headers"]))
+        response.raw_headers += [*headers, *self.origins.fields(request.scope)]
         return response
 
-    def preflight(self, request: Request, methods: Iterable[str]) -> Response:
+    def preflight(self, request: Request, *headers: tuple[bytes, bytes]) -> Response:
         """What a browser asks before it lets a page of another origin send something."""
         fields = self.origins.preflight(request.scope, self.allowed_fields)
-        allow = (b"allow", ", ".join(methods).encode())
-        return RawResponse(204, (allow, (b"cache-control", b"no-store"), *fields), b"")
+        return RawResponse(204, (*headers, (b"cache-control", b"no-store"), *fields), b"")
 
     def bodiless(self, request: Request, trace: str) -> Call[Empty]:
         """A call to an operation that takes nothing."""
         return Call(self.desk, request, Empty(), trace)
+
+
+class _Endpoint:
+    """All methods of a path, so that 405 names them all. No function: Starlette would wrap one for its own errors."""
+
+    def __init__(self, site: Site, methods: Mapping[str, Answering]) -> None:
+        self._site = site
+        self._methods = methods
+        allowed = (*methods, *([_HEAD] if _GET in methods else []), _OPTIONS)
+        self._allow = b"allow", ", ".join(allowed).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        response = await self._response(request)
+        await response(scope, receive, send)
+
+    async def _response(self, request: Request) -> Response:
+        answering = self._methods.get(_GET if request.method == _HEAD else request.method)
+        if answering is not None:
+            return await answering(request)
+        if request.method == _OPTIONS:
+            return self._site.preflight(request, self._allow)
+        return self._site.unrouted(request, 405, self._allow)
 
 
 class _UserIdConvertor(PathConvertor):

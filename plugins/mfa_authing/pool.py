@@ -8,7 +8,6 @@ from functools import cache
 
 from graphql import ExecutionResult, GraphQLError, execute, validate
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,9 +48,9 @@ class _AuthingSite(Site):
         listed = [document] if one.access == _BATCH else document
         return RawResponse.of(answer(listed, *refused.headers, status=refused.status))
 
-    def no_such_route(self, request: Request, error: HTTPException, trace: str) -> Response:
-        refused = told(NotFound("no such route"), request.scope, trace_id=trace, code=error.status_code)
-        return RawResponse.of(answer(refused.envelope, status=error.status_code))
+    def no_such_route(self, request: Request, status: int, trace: str) -> Response:
+        refused = told(NotFound("no such route"), request.scope, trace_id=trace, code=status)
+        return RawResponse.of(answer(refused.envelope, status=status))
 
 
 class Pool:
