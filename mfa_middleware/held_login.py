@@ -51,32 +51,23 @@ class HeldLogin:
     session: Mapping[str, Any] | None = field(default=None, repr=False)
     blocked: tuple[bytes, ...] = ()
 
-    def encode(self) -> bytes:
-        """As bytes to be sealed.
-
-        :raises LoginNotHeld: when the session holds what JSON cannot keep.
-        """
-        head = {
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """All but the body, as JSON can keep it: unless the session holds what it cannot."""
+        return {
             "status": self.status,
             "headers": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in self.headers],
             "path": self.path,
             "session": self.session,
             "blocked": [digest.hex() for digest in self.blocked],
         }
-        try:
-            text = json.dumps(head, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise LoginNotHeld("the session holds a value that is no JSON, so it cannot be kept") from error
-        return len(text).to_bytes(4, "big") + text + self.body
 
     @classmethod
-    def decode(cls, data: bytes) -> HeldLogin:
-        """What :meth:`encode` made."""
-        size = int.from_bytes(data[:4], "big")
-        head = json.loads(data[4 : 4 + size])
+    def of(cls, head: Mapping[str, Any], body: bytes) -> HeldLogin:
+        """The login of a :attr:`head` and a body."""
         headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"])
         blocked = tuple(bytes.fromhex(digest) for digest in head["blocked"])
-        return cls(head["status"], headers, data[4 + size :], head["path"], head["session"], blocked)
+        return cls(head["status"], headers, body, head["path"], head["session"], blocked)
 
     def release(self, *, accept_encoding: str) -> tuple[int, RawHeaders, bytes]:
         """The response as it goes out at another URL, to a request that may accept other codings.

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -80,19 +80,13 @@ class Keyring:
             for master in masters
         }
         self._newest = next(iter(self._keys))
+        #: The keys that sign and verify, by their ids, newest first.
+        self.signing_keys: Mapping[str, bytes] = {key_id.hex(): key.signing for key_id, key in self._keys.items()}
 
     @property
     def newest(self) -> str:
         """The id of the key that seals and signs now."""
         return self._newest.hex()
-
-    def signing_key(self, key_id: str) -> bytes | None:
-        """The key that signs and verifies under that id; None when it is not on the ring."""
-        try:
-            found = self._keys.get(bytes.fromhex(key_id))
-        except ValueError:
-            return None
-        return found.signing if found else None
 
     def seal(self, plaintext: bytes, *, bound_to: str) -> bytes:
         """Encrypt for keeping, bound to a place (a row and a column, say)."""

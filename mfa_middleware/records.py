@@ -7,8 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mfa_middleware.errors import LoginNotHeld
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.models import Authenticator, FactorChoice
+
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +45,24 @@ class TokenRecord:
     proofs: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
-        """As bytes to be sealed."""
+        """As bytes to be sealed: what JSON can keep, and the held login's body after it.
+
+        :raises LoginNotHeld: when the login's session holds what JSON cannot keep.
+        """
         head = {
             "user": self.user_id,
-            "held": self.held is not None,
+            "held": self.held and self.held.head,
             "proofs": self.proofs,
             "candidates": [
                 [one.id, one.factor, one.label, one.revision, base64.b64encode(one.state).decode()]
                 for one in self.candidates
             ],
         }
-        text = json.dumps(head).encode()
-        return len(text).to_bytes(4, "big") + text + (self.held.encode() if self.held else b"")
+        try:
+            text = _encode(head).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise LoginNotHeld("the session holds a value that is no JSON, so it cannot be kept") from error
+        return len(text).to_bytes(4, "big") + text + (self.held.body if self.held else b"")
 
     @classmethod
     def decode(cls, data: bytes) -> TokenRecord:
@@ -64,7 +73,7 @@ class TokenRecord:
             Candidate(row, factor, label, revision, base64.b64decode(state))
             for row, factor, label, revision, state in head["candidates"]
         )
-        held = HeldLogin.decode(data[4 + size :]) if head["held"] else None
+        held = HeldLogin.of(head["held"], data[4 + size :]) if head["held"] else None
         return cls(head["user"], candidates, held, tuple(head["proofs"]))
 
 

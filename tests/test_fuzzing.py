@@ -398,7 +398,7 @@ def test_any_claims_under_our_own_key_assure_of_an_id_or_of_nothing(core, change
     good = tokens.sign_assurance(Assurance("alice", 1_800_000_000, "otp"))
     header = jwt.get_unverified_header(good)
     claims = {**jwt.decode(good, options={"verify_signature": False}), **changed}
-    key = core.keyring.signing_key(header["kid"]) or b""
+    key = core.keyring.signing_keys[header["kid"]]
     forged = jwt.api_jws.encode(json.dumps(claims).encode(), key, headers=header)
     found = tokens.assurance_id(forged, "alice")
     assert found is None or isinstance(found, str)

@@ -23,6 +23,7 @@ from mfa_middleware.held_login import (
     json_body,
     token_like,
 )
+from mfa_middleware.records import TokenRecord
 
 ZLIB = zlib.decompressobj
 JSON = st.recursive(
@@ -51,8 +52,8 @@ def fields(*headers, **more):
 
 @given(st.integers(100, 599), HEADERS, st.binary(), st.text(), st.none() | st.dictionaries(st.text(), JSON))
 def test_what_is_decoded_is_what_was_encoded(status, headers, body, path, session):
-    login = HeldLogin(status, headers, body, path, session)
-    assert HeldLogin.decode(login.encode()) == login
+    record = TokenRecord("alice", held=HeldLogin(status, headers, body, path, session))
+    assert TokenRecord.decode(record.encode()) == record
 
 
 def test_nothing_of_it_is_in_its_repr():
@@ -528,4 +529,4 @@ def test_any_body_is_json_or_none(body):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_session_with_a_number_that_json_does_not_know_cannot_be_held(value: float):
     with pytest.raises(LoginNotHeld):
-        HeldLogin(200, (), b"", "/login", session={"number": value}).encode()
+        TokenRecord("alice", held=HeldLogin(200, (), b"", "/login", session={"number": value})).encode()

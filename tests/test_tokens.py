@@ -26,7 +26,7 @@ from tests.world import NOON
 
 KEY = new_key()
 KEYRING = Keyring(parse_keys(KEY))
-SIGNING = KEYRING.signing_key(KEYRING.newest) or b""
+SIGNING = KEYRING.signing_keys[KEYRING.newest]
 TOKENS = Tokens(KEYRING, ttl=300, assurance_ttl=600)
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

@@ -48,6 +48,7 @@ STATUS: Mapping[type[Refusal], int] = {
     Unavailable: 503,
 }
 _MFA_REQUIRED = ("mfa_required", marked("Prove a second factor to finish logging in."))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one each time
 _ENROLMENT_REQUIRED = ("mfa_enrolment_required", EnrolmentRequired.message)
 
 
@@ -163,7 +164,7 @@ def mfa_token_cookie(scope: Scope, value: str, *, max_age: int) -> tuple[bytes, 
 
 
 def _json(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(document).encode()
 
 
 def _answer(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> WireAnswer:

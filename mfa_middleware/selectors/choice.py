@@ -67,6 +67,7 @@ class LoginSelectors:
 
     def __init__(self, selectors: Sequence[Selector]) -> None:
         self._all = tuple(selectors)
+        self._usable = {place: tuple(one for one in selectors if one.in_login & place) for place in Place.ANYWHERE}
         self.watchers = tuple(one for one in selectors if one.watches)
         self.marks = any(one.kind == "mark" for one in selectors)
         self._mark_works = False
@@ -77,7 +78,7 @@ class LoginSelectors:
 
     def usable(self, place: Place) -> Sequence[Selector]:
         """Those that can answer at that place."""
-        return tuple(one for one in self._all if one.in_login & place)
+        return self._usable[place]
 
     def needs_body(self, place: Place) -> bool:
         """Whether any that can answer at that place must see the whole response."""
@@ -163,9 +164,11 @@ class LoginSelectors:
 
 def _refuse_known_session(login: LoginExchange) -> None:
     """From outside: a login whose session the client knows already cannot be held by holding the response."""
+    if login.gives_session:
+        return
     tokens = set(bearer_tokens(login.document))
     known = bearer_of(login.scope)
-    if login.gives_session or tokens - {known}:
+    if tokens - {known}:
         return
     if known in tokens:
         raise LoginNotHeld("the login's bearer token is one that the client had before")

@@ -6,6 +6,7 @@ is written once, whether an engine drives it inside of a thread or awaits each a
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
@@ -23,6 +24,7 @@ Step = tuple[Statement, Mapping[str, Value]]
 Transaction = Generator[Step, Sequence[Row], Result]
 
 _FIELDS = tuple(column.name for column in authenticator.c)
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
 class SQLStore(ABC):
@@ -149,13 +151,13 @@ def _user_factors(user_id: str, rows: Sequence[Row]) -> UserFactors:
 
 def _authenticator(row: Row) -> Authenticator:
     """An authenticator of its columns, the number of its spent proofs, and when the last of them was spent."""
-    values: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
-    spent, spent_at = row[len(_FIELDS) : len(_FIELDS) + 2]
-    used = [at for at in (values["last_used_at"], spent_at) if at is not None]
-    values |= {"last_used_at": max(used, default=None), "spent": spent}
+    # By position, as the columns stand: by name it would cost as much as the query.
+    id_, user_id, factor, backup, label, enabled, state, pending, pending_until, revision, *more = row
+    counter, created_at, last_used_at, spent, spent_at = more[:5]
+    used_at = last_used_at if spent_at is None else max(spent_at, last_used_at or spent_at)
     # SQLite has no booleans.
-    values |= {"backup": bool(values["backup"]), "enabled": bool(values["enabled"])}
-    return Authenticator(**values)
+    which = id_, user_id, factor, bool(backup), label, bool(enabled)
+    return Authenticator(*which, state, pending, pending_until, revision, counter, created_at, used_at, spent)
 
 
 def _values(one: Authenticator) -> Mapping[str, Value]:
@@ -166,6 +168,6 @@ def _values(one: Authenticator) -> Mapping[str, Value]:
 
 def _storable(text: str) -> str:
     """Refuse what not every database can keep: NUL (PostgreSQL), and halves of surrogate pairs."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if _UNSTORABLE.search(text):
         raise InvalidRequest("text with NUL or half a surrogate pair cannot be kept in the database")
     return text
