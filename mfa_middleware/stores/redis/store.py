@@ -49,6 +49,8 @@ class RedisTokenStore:
         #: Half of the time is for one answer, so that a lost one can be asked for again in the other half.
         self._once = timeout / 2
         self._lane: Lane | None = None
+        self._pool = None if isinstance(client, RedisCluster) else client.connection_pool
+        self._in_time = _InTime(client, timeout)
         self._scripts = {verb: Script(verb) for verb in VERBS}
 
     async def open(self) -> None:
@@ -140,10 +142,10 @@ class RedisTokenStore:
     @property
     def _commands(self) -> Commands:
         """A lane of the running event loop; a Cluster's client has a connection for each node, and chooses."""
-        if isinstance(self._client, RedisCluster):
-            return _InTime(self._client, self._timeout)
+        if self._pool is None:
+            return self._in_time
         if self._lane is None or self._lane.loop is not asyncio.get_running_loop():
-            self._lane = Lane(self._client.connection_pool, self._once)
+            self._lane = Lane(self._pool, self._once)
         return self._lane
 
     async def _look(self) -> Sequence[str]:
@@ -151,8 +153,8 @@ class RedisTokenStore:
             async with asyncio.timeout(self._once):
                 return await look(self._client)
         finally:
-            if not isinstance(self._client, RedisCluster):  # the lane is what stays open
-                await self._client.connection_pool.disconnect(inuse_connections=False)
+            if self._pool is not None:  # the lane is what stays open
+                await self._pool.disconnect(inuse_connections=False)
 
     async def _run(self, verb: str, keys: Sequence[str], *arguments: Value) -> object:
         return await self._ask(lambda: self._scripts[verb].run(self._commands, keys, arguments))
