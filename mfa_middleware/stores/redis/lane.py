@@ -116,9 +116,10 @@ class _Line:
         """Send a command. Nothing is awaited, so that the order of those who wait is that of what is written."""
         if self.ended:
             raise LostConnection("the connection has ended")
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed as if of one element
         if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # typed as if of one element
+        self._unsent.append(packed)
         reply: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append((reply, self._loop.time() + self._timeout))
         if self._watch is None:

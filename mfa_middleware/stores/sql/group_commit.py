@@ -82,10 +82,14 @@ class GroupCommit:
             return
         with self._queueing:
             together = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_TOGETHER))]
-        with self._using:
-            if not self._closed:
-                self._thread.submit(self._write_through, together, self._run_all(together))
-                return
+        try:
+            with self._using:
+                if not self._closed:
+                    self._thread.submit(self._write_through, together, self._run_all(together))
+                    return
+        except BaseException:  # KeyboardInterrupt, say
+            self._turn.release()
+            raise
         self._turn.release()
         self._tell(together, [Unavailable("database: closed")] * len(together))
 
@@ -121,11 +125,12 @@ class GroupCommit:
         self._connection.execute("SAVEPOINT one")
         try:
             result = steps(self._connection, transaction)
+            self._connection.execute("RELEASE one")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO one")
+                self._connection.execute("RELEASE one")
             raise
-        self._connection.execute("RELEASE one")
         return result
 
     # What follows runs in the thread, but for _hear.
