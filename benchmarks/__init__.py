@@ -3,6 +3,7 @@
 The rooms of it, from the ground up:
 
     kernel, wire, people      CPU and memory of processes; an HTTP client that costs little; users and their codes
+    enrolment                 the users' rows in our tables
     serving, load             servers as processes; many callers at once
     apps/                     what is served: the plain login, ours around it, the hand-written floor, the peers
     contenders                who takes part, and what must be set up for them

@@ -12,7 +12,7 @@ import asyncpg
 import httpx2
 from redis import Redis
 
-from benchmarks import people
+from benchmarks import enrolment, people
 from mfa_middleware import MFAMiddleware, Settings
 from mfa_middleware.passage import App
 
@@ -29,7 +29,7 @@ class Counts:
 async def count(app: App, redis_url: str, database_url: str) -> Counts:
     """Make one complete flow, of a login of user 1, and count. Users 0 and 1 are to be there."""
     settings = Settings(
-        redis_url=redis_url, database_url=database_url, login_user="json:/user", secret_key=people.SECRET_KEY
+        redis_url=redis_url, database_url=database_url, login_user="json:/user", secret_key=enrolment.SECRET_KEY
     )
     with watched_drivers() as statements, Redis.from_url(redis_url) as observer:
         wrapped = MFAMiddleware(app, settings=settings)

@@ -14,7 +14,7 @@ from redis import Redis
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import people
+from benchmarks import enrolment, people
 from benchmarks.serving import processors
 from mfa_middleware import Settings
 from mfa_middleware.stores import sql
@@ -63,7 +63,7 @@ class Stage:
 
     def people(self, database_url: str, numbers: range = range(people.USERS), *, apps: int = 1) -> str:
         """Enrol users in a database; returns its URL."""
-        asyncio.run(people.enrol(database_url, numbers, apps=apps))
+        asyncio.run(enrolment.enrol(database_url, numbers, apps=apps))
         return database_url
 
     def ours(self, redis_url: str, database_url: str, **more: str) -> Mapping[str, str]:
@@ -72,7 +72,7 @@ class Stage:
             "BENCH_REDIS_URL": self.valkey.url,
             "MFA_REDIS_URL": redis_url,
             "MFA_DATABASE_URL": database_url,
-            "MFA_SECRET_KEY": people.SECRET_KEY,
+            "MFA_SECRET_KEY": enrolment.SECRET_KEY,
             "MFA_LOGIN_USER": "json:/user",
             "MFA_REQUEST_USER": "whoami:/me#/user",
             "MFA_ENGINE_TIMEOUT": "20",  # whoever else uses this machine shall not end the run

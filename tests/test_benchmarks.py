@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import counts, flows, people, plots, report, results, web_socket
+from benchmarks import counts, enrolment, flows, people, plots, report, results, web_socket
 from benchmarks.apps import passing
 from benchmarks.contenders import FLOOR, floor, ours
 from benchmarks.load import measure
@@ -21,6 +25,7 @@ from mfa_middleware import Settings
 from mfa_middleware.stores import sql
 from tests.engines import PostgreSQL, Valkey
 
+ROOT = Path(__file__).parent.parent
 ROUND_TRIPS, STATEMENTS = 3, 2
 COST = {"count": 10, "cpu": 1.5, "per_second": 400.0, "p50": 20.0, "p99": 45.0}
 HALF = {**COST, "cpu": 0.75}
@@ -73,7 +78,7 @@ def made_up(tmp_path, monkeypatch):
 @pytest.mark.slow
 async def test_a_flow_costs_three_round_trips_and_two_statements_on_sqlite(valkey, tmp_path):
     url = f"sqlite:///{tmp_path}/mfa.sqlite3"
-    await people.enrol(url, range(2))
+    await enrolment.enrol(url, range(2))
     found = await counts.count(blocking.login_app(), valkey.url, url)
     assert (found.round_trips, found.statements) == (ROUND_TRIPS, STATEMENTS)
 
@@ -82,7 +87,7 @@ async def test_a_flow_costs_three_round_trips_and_two_statements_on_sqlite(valke
 async def test_a_flow_costs_three_round_trips_and_two_statements_on_postgresql(valkey):
     with PostgreSQL() as server:
         await sql.migrate(Settings(database_url=server.url))
-        await people.enrol(server.url, range(2))
+        await enrolment.enrol(server.url, range(2))
         found = await counts.count(blocking.login_app(), valkey.url, server.url)
     assert (found.round_trips, found.statements) == (ROUND_TRIPS, STATEMENTS)
 
@@ -91,7 +96,7 @@ async def test_a_flow_costs_three_round_trips_and_two_statements_on_postgresql(v
 async def test_a_held_login_takes_little_more_of_redis_than_its_own_length(valkey, tmp_path, padding):
     """(The user has an authenticator app and ten recovery codes, whose sealed states travel with it.)"""
     url = f"sqlite:///{tmp_path}/mfa.sqlite3"
-    await people.enrol(url, range(2))
+    await enrolment.enrol(url, range(2))
     found = await counts.count(blocking.login_app(padding), valkey.url, url)
     assert padding < found.bytes_held < padding * 1.35 + 3000
 
@@ -128,14 +133,14 @@ def test_other_steps_than_the_flow_are_answered_as_they_should():
 
 @pytest.mark.slow
 async def test_requests_that_pass_through_are_answered_by_the_app(tmp_path):
-    environment = {"MFA_DATABASE_URL": f"sqlite:///{tmp_path}/mfa.sqlite3", "MFA_SECRET_KEY": people.SECRET_KEY}
+    environment = {"MFA_DATABASE_URL": f"sqlite:///{tmp_path}/mfa.sqlite3", "MFA_SECRET_KEY": enrolment.SECRET_KEY}
     with AppServer((*uvicorn("benchmarks.apps.passing:ours"), "--factory"), environment) as server:
         await web_socket.converse(server.port, messages=3)
 
 
 async def test_each_app_that_is_passed_through_answers_alike(tmp_path, monkeypatch):
     monkeypatch.setenv("MFA_DATABASE_URL", f"sqlite:///{tmp_path}/mfa.sqlite3")
-    monkeypatch.setenv("MFA_SECRET_KEY", people.SECRET_KEY)
+    monkeypatch.setenv("MFA_SECRET_KEY", enrolment.SECRET_KEY)
     for make in (passing.plain, passing.noop, passing.session, passing.base_http, passing.ours):
         sent: list[Any] = []
 
@@ -198,3 +203,16 @@ def test_a_section_that_was_never_measured_says_so(tmp_path, made_up):
 
 def test_every_section_is_tested_here():
     assert {section.NAME for section in report.SECTIONS} == FIGURES.keys()
+
+
+@pytest.mark.parametrize("app", ["plain", "floor"])
+def test_what_ours_is_compared_with_has_nothing_of_ours_in_memory(app):
+    program = (
+        f"import sys, benchmarks.apps.{app};"
+        "print(*(name for name in sys.modules if name.startswith(('mfa_', 'plugins', 'sqlalchemy', 'pydantic'))))"
+    )
+    environment = {**os.environ, "BENCH_REDIS_URL": "redis://localhost:1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert done.stdout.split() == []

@@ -346,3 +346,13 @@ def test_constructing_touches_nothing(tmp_path, monkeypatch):
     MFAMiddleware(LoginApp())
     MFA(Settings())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_starts_loads_no_library_that_only_some_requests_or_commands_need():
+    program = (
+        "import asyncio, sys; from mfa_middleware import MFA, Settings;"
+        "asyncio.run(MFA(Settings(database_url='sqlite://')).open());"
+        "print(*{'openapi_pydantic', 'typer', 'rich', 'alembic', 'graphql', 'asyncpg'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

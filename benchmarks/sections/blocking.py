@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from benchmarks import people
+from benchmarks import enrolment, people
 from benchmarks.plots import Chart
 from benchmarks.results import Figures, Spread, table
 from benchmarks.stage import Stage
@@ -77,7 +77,7 @@ async def _rounds(stage: Stage, database_url: str) -> Mapping[str, list[float]]:
     settings = Settings(
         redis_url=stage.valkey.url,
         database_url=database_url,
-        secret_key=people.SECRET_KEY,
+        secret_key=enrolment.SECRET_KEY,
         login_user="json:/user",
         request_user="whoami:/me#/user",
         held_response_limit=2_000_000,

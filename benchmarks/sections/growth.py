@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from benchmarks import flows, people
+from benchmarks import enrolment, flows
 from benchmarks.load import measure as load
 from benchmarks.plots import Chart, Lines
 from benchmarks.results import Figures, Spread, table
@@ -64,7 +64,7 @@ def _variants(stage: Stage, stack: ExitStack) -> Iterator[Variant]:
     for make in (stage.sqlite, stage.postgres):
         for users in _USERS:
             database = stage.people(make(), real)
-            asyncio.run(people.write(database, people.strangers(users - _REAL)))
+            asyncio.run(enrolment.write(database, enrolment.strangers(users - _REAL)))
             yield Variant(f"users ({'PostgreSQL' if 'postgres' in database else 'SQLite'})", users,
                           server(stage.valkey.url, database))  # fmt: skip
     for tokens in _TOKENS:

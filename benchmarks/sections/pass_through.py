@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from benchmarks.apps import passing
-from benchmarks.people import SECRET_KEY
+from benchmarks.enrolment import SECRET_KEY
 from benchmarks.plots import Chart
 from benchmarks.results import Figures, Spread, table
 from benchmarks.stage import Stage

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from benchmarks import kernel
 from benchmarks.apps.passing import STREAM
+from benchmarks.enrolment import SECRET_KEY
 from benchmarks.load import measure as load
-from benchmarks.people import SECRET_KEY
 from benchmarks.plots import Chart
 from benchmarks.results import Figures, Spread, table
 from benchmarks.serving import AppServer, uvicorn

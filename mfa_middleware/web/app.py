@@ -12,7 +12,8 @@ from starlette.routing import Router
 
 from mfa_middleware.dialects.native import language_in, problem, wants_html
 from mfa_middleware.errors import InvalidRequest, NotFound, Refusal
-from mfa_middleware.web import admin, api, openapi
+from mfa_middleware.loading import load
+from mfa_middleware.web import admin, api
 from mfa_middleware.web.calls import Desk
 from mfa_middleware.web.operations import Handler, Operation, RawResponse
 from mfa_middleware.web.pages import Pages
@@ -42,7 +43,8 @@ class _NativeSite(Site):
         """``GET /openapi.json``."""
         mount = request.scope.get("root_path", "") or "/"
         factors = tuple(self.desk.core.factors)
-        whole = openapi.document(OPERATIONS, mount=mount, version=version("mfa-middleware"), factors=factors)
+        document = load("mfa_middleware.web.openapi:document")  # few ask for it, and its library is large
+        whole = document(OPERATIONS, mount=mount, version=version("mfa-middleware"), factors=factors)
         response = Response(json.dumps(whole), headers={"cache-control": "no-store"}, media_type="application/json")
         response.raw_headers += self.origins.fields(request.scope)
         return response
