@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import flows, people
@@ -65,6 +65,12 @@ def ours(stage: Stage, redis: str, database: str, workers: int = 1) -> Contender
     )
 
 
+def frozen(stage: Stage) -> Contender:
+    """This project on Valkey and SQLite, where the garbage collector leaves alone what start-up has made."""
+    same = ours(stage, "Valkey", "SQLite")
+    return replace(same, name=f"{same.name}, gc.freeze()", command=uvicorn("benchmarks.apps.frozen:app"))
+
+
 def quick(stage: Stage) -> Iterator[Contender]:
     """For everyday use: ours beside the floor."""
     yield floor(stage)
@@ -77,6 +83,7 @@ def everybody(stage: Stage) -> Iterator[Contender]:
     yield plain(stage)
     yield floor(stage)
     yield ours(stage, "memory", "SQLite")
+    yield frozen(stage)
     for database in ("SQLite", "PostgreSQL"):
         for workers in (1, 2, 4):
             yield ours(stage, "Valkey", database, workers)

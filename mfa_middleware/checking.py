@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from mfa_middleware.core import Core
-from mfa_middleware.errors import InvalidCode, Unavailable
+from mfa_middleware.errors import InvalidCode, Misconfigured, Unavailable
 from mfa_middleware.factor import Answer, Completing
 from mfa_middleware.models import Counter, Once, Proof, Purpose
 
@@ -75,6 +77,7 @@ async def guarded(factor: str, work: Awaitable[Result]) -> Result:
     """Await a plugin's work within bounds.
 
     :raises InvalidCode: as the factor raised it.
+    :raises Misconfigured: as the factor raised it; its reason goes to the log, and the client is told ours.
     :raises Unavailable: for any other failure of it. Its text stays out: it may hold what the user typed.
     """
     try:
@@ -82,6 +85,15 @@ async def guarded(factor: str, work: Awaitable[Result]) -> Result:
             return await work
     except InvalidCode:
         raise
+    except Misconfigured as error:
+        raise Misconfigured(f"the factor {factor}: {error.reason}") from None
     except Exception as error:  # noqa: BLE001  a stranger's code may raise anything
-        logger.error("the factor %s failed with %s", factor, type(error).__name__)
-        raise Unavailable(f"the factor {factor} failed with {type(error).__name__}") from None
+        told = f"the factor {factor} failed with {type(error).__name__} ({_place(error)})"
+        logger.error("%s", told)
+        raise Unavailable(told) from None
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised: file and line."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno}"

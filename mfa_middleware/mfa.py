@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
 from mfa_middleware import binding, login, management, verification
@@ -22,6 +24,8 @@ from mfa_middleware.settings import Settings
 from mfa_middleware.single_process import SingleProcess
 from mfa_middleware.verification import Attempted, Proven
 
+_PAUSE = 0.005  # seconds
+
 
 class MFA:
     """The second factor of one app. Opens at start-up or at first use; every method may be called by the app itself.
@@ -36,7 +40,8 @@ class MFA:
         self._refusal: ConfigurationError | None = None
         self._web: App | None = None
         self._opened = False
-        self._opening = asyncio.Lock()
+        self._begun = False  #: whether there may be something to close, opened or not
+        self._opening = threading.Lock()
         self._single_process = SingleProcess()
         self.app = _SubApp(self)
 
@@ -77,8 +82,9 @@ class MFA:
         core = self.parts.core
         if self._opened:
             return core
-        async with self._opening:
+        async with self._turn():
             if not self._opened:
+                self._begun = True
                 if alone:
                     self.web()  # a broken template stops start-up
                     self._single_process.claim(self.parts.settings)
@@ -88,13 +94,31 @@ class MFA:
         return core
 
     async def close(self) -> None:
-        """Close the stores. They may be opened again."""
-        if self._parts is None:
+        """Close the stores. They may be opened again. Where nothing is open it is done at once."""
+        if self._parts is None or not self._begun:
             return
-        self._opened = False
-        await self._parts.core.token_store.close()
-        await self._parts.core.authenticator_store.close()
-        self._single_process.give_up()
+        async with self._turn():
+            self._opened = self._begun = False
+            await self._parts.core.token_store.close()
+            await self._parts.core.authenticator_store.close()
+            self._single_process.give_up()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One at a time opens or closes, of all event loops: a lock of asyncio's belongs to one of them."""
+        while not self._opening.acquire(blocking=False):  # noqa: ASYNC110  an event belongs to one loop as well
+            await asyncio.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            self._opening.release()
+
+    def cors_fields(self, scope: Scope) -> Sequence[tuple[bytes, bytes]]:
+        """The CORS fields of an answer to that request; none while the settings cannot work."""
+        try:
+            return self.parts.origins.fields(scope)
+        except ConfigurationError:
+            return ()
 
     def web(self) -> App:
         """The app below ``MFA_MOUNT``."""
@@ -194,13 +218,19 @@ class _SubApp:
         self._mfa = mfa
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # of which it has none
+            await send({"type": "websocket.close", "code": 1000})
+            return
         try:
             await self._mfa.open()
             app = self._mfa.web()
         except ConfigurationError as error:
-            refusal = Unavailable(f"not set up: {error}", retry_after=60)
-            await problem(refusal, trace_id=trace_id(scope["headers"])).send(send)
+            await self._refuse(Unavailable(f"not set up: {error}", retry_after=60), scope, send)
         except Unavailable as error:
-            await problem(error, trace_id=trace_id(scope["headers"])).send(send)
+            await self._refuse(error, scope, send)
         else:
             await app(scope, receive, send)
+
+    async def _refuse(self, error: Unavailable, scope: Scope, send: Send) -> None:
+        answer = problem(error, trace_id=trace_id(scope["headers"]))
+        await answer.send(send, *self._mfa.cors_fields(scope))

@@ -15,7 +15,7 @@ from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
 from mfa_middleware.mfa import MFA
 from mfa_middleware.parts import Parts
-from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, untouched
+from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, is_below, untouched
 from mfa_middleware.reporting import Way, reporting
 from mfa_middleware.selectors import LoginExchange, Place
 from mfa_middleware.selectors.base import INSIDE, OUTSIDE
@@ -178,14 +178,14 @@ class MFAMiddleware:
         root_path = scope.get("root_path", "")
         inner = dict(scope)
         inner["root_path"] = root_path + self._mount
-        if not scope["path"].startswith(root_path):
+        if not is_below(scope["path"], root_path):
             inner["path"] = root_path + scope["path"]
         inner[PASSAGE] = Passage(self.app, scope, lambda: None)
         await self.mfa.app(inner, receive, send)
 
     def _is_ours(self, path: str, root_path: str) -> bool:
-        if root_path and path.startswith(root_path):
-            path = path[len(root_path) :]
+        if root_path and is_below(path, root_path):
+            path = path[len(root_path.rstrip("/")) :]
         return path.startswith(self._mount) and path[len(self._mount) : len(self._mount) + 1] in ("", "/")
 
     async def _assembled(self) -> Parts | None:
@@ -216,9 +216,10 @@ class MFAMiddleware:
         error: Refusal = Unavailable(reason)
         trace = trace_id(scope["headers"])
         if self._parts is not None and self._api is not None:
-            await self._parts.dialect.problem(error, scope, trace_id=trace).send(send)
+            answer = self._parts.dialect.problem(error, scope, trace_id=trace)
         else:
-            await problem(error, trace_id=trace).send(send)
+            answer = problem(error, trace_id=trace)
+        await answer.send(send, *self.mfa.cors_fields(scope))
 
 
 def _without_fields(parts: Parts, scope: Scope) -> Scope:

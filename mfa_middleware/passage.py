@@ -78,6 +78,11 @@ def untouched(scope: Scope) -> Scope:
     return {**scope, "state": dict(scope["state"])} if "state" in scope else dict(scope)
 
 
+def is_below(path: str, root_path: str) -> bool:
+    """Whether a path begins with its ``root_path``: as it should by ASGI, and at some servers does not."""
+    return path == root_path or path.startswith(root_path.rstrip("/") + "/")
+
+
 def mark_login(scope: Scope, user_id: str | int | None) -> None:
     """Say that this request signs ``user_id`` in, or with None that it does not, whatever else it looks like.
 

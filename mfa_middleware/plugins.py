@@ -67,7 +67,7 @@ class Plugins:
             factors=_in_use(_factors(shelf.registered("mfa_register_factors")), split(settings.factors)),
             dialects=_by("name", shelf.registered("mfa_register_dialects")),
             selectors=_by("kind", shelf.registered("mfa_register_selectors")),
-            listeners=tuple(one for _, one in shelf.registered("mfa_register_event_listeners")),
+            listeners=tuple(_listeners(shelf.registered("mfa_register_event_listeners"))),
         )
         settings.refuse_unknown()
         return loaded
@@ -139,6 +139,13 @@ def _factors(registered: Iterable[tuple[Installed, object]]) -> dict[str, Factor
         if flaw := _flaw(thing):
             raise PluginError(f"{found}: the factor {getattr(thing, 'name', thing)!r} {flaw}.")
     return cast(dict[str, Factor], _by("name", pairs))
+
+
+def _listeners(registered: Iterable[tuple[Installed, object]]) -> Iterator[object]:
+    for found, one in registered:
+        if not inspect.iscoroutinefunction(one) and not inspect.iscoroutinefunction(type(one).__call__):
+            raise PluginError(f"{found}: the event listener {one!r} must be an `async def` that takes the event.")
+        yield one
 
 
 def _refuse_unmarked(plugin: object, found: Installed) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mfa_middleware import MFA, MFAMiddleware, Settings
 from mfa_middleware.keyring import new_key
 from mfa_middleware.management import ImportedSecret
+from tests.other_loops import other_loops
 from tests.world import HELD, Client, LoginApp, login
 
 KEY = new_key()
@@ -356,3 +357,38 @@ def test_a_server_that_starts_loads_no_library_that_only_some_requests_or_comman
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+async def test_two_loops_that_use_it_first_at_the_same_time_wait_for_one_opening(settings, monkeypatch):
+    mfa = MFA(settings())
+    store = mfa.parts.core.token_store
+    opened = []
+
+    async def slowly():
+        opened.append(1)
+        await asyncio.sleep(0.2)
+
+    monkeypatch.setattr(store, "open", slowly)
+    with other_loops(2) as loops:
+        await asyncio.gather(*(loop.run(mfa.status("alice")) for loop in loops))
+        await loops[0].run(mfa.close())
+    assert opened == [1]
+
+
+async def test_a_request_that_comes_while_it_is_closed_opens_it_again_as_a_whole(settings, monkeypatch):
+    mfa = MFA(settings())
+    await mfa.open()
+    store = mfa.parts.core.token_store
+    close = store.close
+
+    async def slowly():
+        await asyncio.sleep(0.05)
+        await close()
+
+    monkeypatch.setattr(store, "close", slowly)
+    closing = asyncio.create_task(mfa.close())
+    await asyncio.sleep(0.01)
+    await mfa.status("alice")
+    await closing
+    assert (await mfa.status("alice")).enabled is False
+    await mfa.close()

@@ -2,8 +2,10 @@
 
 import inspect
 import sys
+from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -183,7 +185,9 @@ def test_a_name_registered_twice_is_refused(register):
 
 
 def test_what_is_no_factor_in_use_registers_as_well():
-    morse, marker, ear = Named("morse"), Named("marker"), object()
+    async def ear(event): ...
+
+    morse, marker = Named("morse"), Named("marker")
     plugins = load(Registers(dialects=[morse], selectors=[marker], listeners=[ear]), *BUNDLED)
     assert (plugins.dialects["morse"], plugins.selectors) == (morse, {"marker": marker})
     assert plugins.listeners == (ear,)
@@ -311,3 +315,23 @@ def test_the_docs_give_the_signatures_as_they_are(protocol: type):
     signatures = [f"def {one.__name__}{inspect.signature(one)}".replace("'", "") for one in methods]
     assert signatures
     assert [signature for signature in signatures if signature not in page] == []
+
+
+class Listens:
+    async def __call__(self, event): ...
+
+
+async def hears(event): ...
+
+
+@pytest.mark.parametrize(
+    "listener", [Listens(), hears, partial(hears), AsyncMock()], ids=lambda one: type(one).__name__
+)
+def test_a_listener_is_anything_that_is_called_and_awaited(listener):
+    assert load(Registers(listeners=[listener]), *BUNDLED).listeners == (listener,)
+
+
+@pytest.mark.parametrize("listener", [lambda event: None, print, object(), Listens], ids=range(4))
+def test_a_listener_that_cannot_be_awaited_stops_start_up(listener):
+    with pytest.raises(PluginError, match=r"event listener .* must be an `async def`"):
+        load(Registers(listeners=[listener]), *BUNDLED)

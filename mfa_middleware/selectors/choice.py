@@ -67,7 +67,8 @@ class LoginSelectors:
 
     def __init__(self, selectors: Sequence[Selector]) -> None:
         self._all = tuple(selectors)
-        self._usable = {place: tuple(one for one in selectors if one.in_login & place) for place in Place.ANYWHERE}
+        places = Place.OUTSIDE, Place.INSIDE, Place.ANYWHERE
+        self._usable = {place: tuple(one for one in selectors if one.in_login & place) for place in places}
         self.watchers = tuple(one for one in selectors if one.watches)
         self.marks = any(one.kind == "mark" for one in selectors)
         self._mark_works = False

@@ -53,7 +53,10 @@ class _NativeSite(Site):
         """404 and 405 as problem documents."""
         refusal: Refusal = NotFound("no such route") if status == 404 else InvalidRequest("no such method")
         if wants_html(request.scope) and request.method in ("GET", "HEAD"):
-            return self.pages.no_such_page(self.bodiless(request, trace), refusal, status)
+            try:
+                return self.pages.no_such_page(self.bodiless(request, trace), refusal, status)
+            except Exception:
+                logger.exception("a page could not be made (a template of MFA_TEMPLATES?); trace %s", trace)
         return self._problem(request, refusal, trace, status)
 
     async def refusal(self, request: Request, one: Operation, error: Refusal, trace: str) -> Response:

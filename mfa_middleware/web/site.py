@@ -10,7 +10,6 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.websockets import WebSocketClose
 
 from mfa_middleware.errors import ConfigurationError, InvalidCode, Misconfigured, Refusal, Unavailable
 from mfa_middleware.events import Refused, trace_id
@@ -76,9 +75,6 @@ class Site(ABC):
 
     async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A path that there is not."""
-        if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)
-            return
         await self.unrouted(Request(scope, receive), 404)(scope, receive, send)
 
     async def respond(self, request: Request, one: Operation, work: Work) -> Response:

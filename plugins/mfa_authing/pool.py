@@ -22,7 +22,7 @@ from mfa_authing.users import TOTP
 from mfa_middleware import MFA, InvalidCode, InvalidRequest, Misconfigured, NotFound, Refusal
 from mfa_middleware.answering import GoOn
 from mfa_middleware.models import Challenge
-from mfa_middleware.passage import PASSAGE, READING, Receive, Scope, Send
+from mfa_middleware.passage import PASSAGE, READING, Receive, Scope, Send, is_below
 from mfa_middleware.web.public import Call, Operation, RawResponse, Site, Work, released
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Pool:
         """A request to one of the REST paths."""
         inner = _read_as_ours(scope)
         root_path = scope.get("root_path", "")
-        if not scope["path"].startswith(root_path):
+        if not is_below(scope["path"], root_path):
             inner["path"] = root_path + scope["path"]
         return self._rest(inner, receive, send)
 

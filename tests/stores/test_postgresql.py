@@ -17,6 +17,7 @@ from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy
 from mfa_middleware.stores.sql import migrate, open_store
 from mfa_middleware.stores.sql.postgresql import POOL, connect_arguments
 from tests.engines import PostgreSQL
+from tests.other_loops import other_loops
 from tests.stores.databases import NOW, authenticator, putting, settings
 
 CALLS: dict[str, Callable[[AuthenticatorStore], Awaitable[object]]] = {
@@ -227,3 +228,25 @@ class TestURLs:
             open_store(settings("postgresql://me:hunter2@host:port/mfa"))
         assert "hunter2" not in str(raised.value)
         assert raised.value.__suppress_context__
+
+
+async def test_each_of_several_loops_has_connections_and_closing_ends_them_all(
+    server: PostgreSQL, empty_database: str
+) -> None:
+    await migrate(settings(empty_database))
+    store = open_store(settings(empty_database))
+    watching = await asyncpg.connect(empty_database)
+
+    async def count() -> int:
+        found = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        return int(await watching.fetchval(found))
+
+    with other_loops(2) as loops:
+        for number in range(10):
+            await loops[number % 2].run(store.load("alice"))
+        assert await count() == 2
+        await loops[0].run(store.close())
+        async with asyncio.timeout(10):
+            while await count():
+                await asyncio.sleep(0.01)
+    await watching.close()

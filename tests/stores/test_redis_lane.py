@@ -20,6 +20,7 @@ from mfa_middleware.stores.redis.lane import Lane
 from mfa_middleware.stores.redis.wire import Wire
 from tests.engines import Valkey
 from tests.fault_proxy import Fault, FaultProxy, holding
+from tests.other_loops import other_loops
 from tests.stores.token_verbs import POLICY, VERBS, begin, login, make, opened
 
 #: Seconds; longer than any test takes that does not wait for it.
@@ -234,3 +235,56 @@ def test_event_loops_one_after_another_use_one_store(server: Valkey) -> None:
 async def _all_verbs(store: TokenStore) -> bool:
     await asyncio.gather(*(verb(store) for verb in VERBS.values()))
     return await login(store)
+
+
+async def test_each_of_several_loops_has_a_connection_and_closing_ends_them_all(server: Valkey, raw: Redis) -> None:
+    store = make(server.url)
+    before = len(await raw.client_list())
+    with other_loops(2) as loops:
+        for number in range(20):
+            assert await loops[number % 2].run(login(store))
+        assert len(await raw.client_list()) == before + 2
+        await loops[0].run(store.close())
+        async with asyncio.timeout(LONG):
+            while len(await raw.client_list()) > before:
+                await asyncio.sleep(0.01)
+
+
+async def test_several_loops_at_once_get_their_own_replies(server: Valkey) -> None:
+    store = make(server.url)
+
+    async def some() -> list[bool]:
+        return [await login(store) for _ in range(50)]
+
+    with other_loops(3) as loops:
+        done = await asyncio.gather(*(loop.run(some()) for loop in loops))
+        assert done == [[True] * 50] * 3
+        await loops[0].run(store.close())
+
+
+async def test_a_call_that_is_cut_off_by_closing_is_not_asked_again(proxy: FaultProxy) -> None:
+    store = make(f"redis://127.0.0.1:{proxy.port}/0")
+    await begin(store)
+    proxy.set(Fault.SLOW, matching=holding(b"HMGET"), times=1, seconds=1.0)
+    call = asyncio.create_task(store.read("user", "token"))
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(store.close(), LONG)
+    with pytest.raises(Unavailable):
+        await call
+    assert connections(proxy) == 1
+    with pytest.raises(Unavailable) as refused:
+        await store.read("user", "token")
+    assert refused.value.reason == "redis: RedisError"
+
+
+async def test_a_script_that_is_unknown_gives_a_call_no_more_time(proxy: FaultProxy, raw: Redis) -> None:
+    """It is then sent in full: a second command, which is not timed from anew."""
+    store = make(f"redis://127.0.0.1:{proxy.port}/0", timeout=1)
+    await store.read("user", "token")
+    await raw.script_flush()
+    proxy.set(Fault.SLOW, matching=holding(b"EVAL"), times=2, seconds=0.4)
+    began = asyncio.get_running_loop().time()
+    with suppress(Unavailable):
+        await store.prove_token("user", "token")
+    assert asyncio.get_running_loop().time() - began < 1.5
+    await store.close()

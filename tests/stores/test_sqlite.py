@@ -251,3 +251,11 @@ def test_loops_in_several_threads_can_use_one_store(url: str) -> None:
         return found
 
     assert asyncio.run(scan()) == names
+
+
+@pytest.mark.parametrize("vfs", ["unix-dotfile", "unix-none"])
+async def test_where_there_can_be_no_write_ahead_log_start_up_stops(path: Path, vfs: str) -> None:
+    """Readers would then hold up writers, and a commit could be refused."""
+    store = open_store(settings(f"sqlite:///file:{path}?uri=true&vfs={vfs}"))
+    with pytest.raises(ConfigurationError, match="write-ahead log"):
+        await store.open()

@@ -146,30 +146,11 @@ async def test_a_transaction_that_fails_fails_alone(store: SQLiteStore) -> None:
 async def test_what_cannot_be_written_through_is_told_to_nobody_as_done(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    assert store._writer is not None
-    connection = store._writer._connection
-    monkeypatch.setattr(store._writer, "_connection", NoCommit(connection, code))
+    error = sqlite3.OperationalError("the disk is full, or gone")
+    error.sqlite_errorcode = code
+    break_writer(store, monkeypatch, "COMMIT", error)
     assert {str(one)[:10] for one in await together(store, [7] * 5)} == {"database: "}
-    monkeypatch.setattr(store._writer, "_connection", connection)
     assert await together(store, [7] * 5) == [True] * 5
-
-
-class NoCommit:
-    """A connection whose disk is full, or gone, when it is to write."""
-
-    def __init__(self, connection: sqlite3.Connection, code: int) -> None:
-        self._connection = connection
-        self._code = code
-
-    def execute(self, sql: str, *arguments: Any) -> object:
-        if sql == "COMMIT":
-            error = sqlite3.OperationalError("the disk is full, or gone")
-            error.sqlite_errorcode = self._code
-            raise error
-        return self._connection.execute(sql, *arguments)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
 
 
 async def test_who_has_left_spends_nothing(store: SQLiteStore) -> None:
@@ -268,3 +249,99 @@ async def test_the_reader_cannot_write(store: SQLiteStore) -> None:
     assert store._reader is not None
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         store._reader.execute("DELETE FROM mfa_authenticator")
+
+
+class Faulty:
+    """A connection that fails ``times`` at the statements that begin so."""
+
+    def __init__(self, connection: sqlite3.Connection, begins: str, error: Exception, times: int = 1) -> None:
+        self._connection = connection
+        self._begins = begins
+        self._error = error
+        self._times = times
+
+    def execute(self, sql: str, *arguments: Any) -> object:
+        if self._times and sql.startswith(self._begins):
+            self._times -= 1
+            raise self._error
+        return self._connection.execute(sql, *arguments)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+def break_writer(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, begins: str, error: Exception) -> None:
+    assert store._writer is not None
+    monkeypatch.setattr(store._writer, "_connection", Faulty(store._writer._connection, begins, error))
+
+
+def io_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
+@pytest.mark.parametrize("statement", ["BEGIN", "UPDATE", "COMMIT"])
+@pytest.mark.parametrize("error", [MemoryError(), io_error(), RuntimeError("something else")], ids=repr)
+async def test_whatever_fails_once_stops_nothing_that_comes_later(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, statement: str, error: Exception
+) -> None:
+    """For want of memory sqlite3 raises a MemoryError, which is none of its own errors."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    break_writer(store, monkeypatch, statement, error)
+    try:
+        assert await spend(store, NAMES[0], 5) is not True
+    except RuntimeError:
+        assert isinstance(error, RuntimeError)
+    assert [await spend(store, NAMES[1], value) for value in (6, 7)] == [True, True]
+
+
+async def test_want_of_memory_while_another_process_writes_stops_nothing_that_comes_later(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    task = asyncio.create_task(spend(store, NAMES[0], 5))
+    await asyncio.sleep(0.01)
+    break_writer(store, monkeypatch, "BEGIN", MemoryError())
+    assert await task == "database: MemoryError"
+    other.execute("ROLLBACK")
+    other.close()
+    assert await spend(store, NAMES[1], 6) is True
+
+
+async def test_a_change_that_cannot_be_taken_back_alone_takes_all_back(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(before: UserFactors) -> Changes:
+        (one,) = before.authenticators
+        return Changes(put=(replace(one, label="half", revision=one.revision + 1), replace(one, user_id="another")))
+
+    break_writer(store, monkeypatch, "ROLLBACK TO", io_error())
+    with busy(store):
+        asked = asyncio.create_task(store.change(NAMES[0], half)), asyncio.create_task(spend(store, NAMES[1], 7))
+        await asyncio.sleep(0.01)
+    changed, spent = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(changed, Unavailable)
+    assert spent == "database: OperationalError"
+    assert (await store.load(NAMES[0])).authenticators[0].label != "half"
+    assert await spend(store, NAMES[1], 7) is True
+
+
+async def test_without_a_thread_for_the_writer_it_does_not_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the first write: its transaction would be left open."""
+    start = threading.Thread.start
+
+    def no_more(thread: threading.Thread) -> None:
+        if "mfa-sqlite" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    store = open_store(settings(f"sqlite:///{path}"))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(Unavailable):
+            await store.open()
+    await store.open()
+    await store.change(NAMES[0], putting(authenticator(NAMES[0], id=NAMES[0])))
+    await store.close()

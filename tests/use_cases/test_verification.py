@@ -11,6 +11,7 @@ from mfa_middleware import (
     EnrolmentRequired,
     InvalidCode,
     InvalidRequest,
+    Misconfigured,
     Refusal,
     TokenInvalid,
     TooManyAttempts,
@@ -495,6 +496,23 @@ async def test_a_factor_that_answers_nonsense_is_unavailable_and_releases_nothin
 @pytest.mark.parametrize("nonsense", WRONG_KIND)
 async def test_a_factor_that_answers_with_a_proof_of_another_type_is_unavailable(make_mfa, clock, nonsense):
     await unavailable(make_mfa, WRONG_KIND[nonsense])
+
+
+async def test_the_log_says_where_a_factor_failed_and_not_with_what_text(make_mfa, clock, caplog):
+    await unavailable(make_mfa, raises(KeyError("sesame")))
+    assert "the factor word failed with KeyError (test_verification.py:" in caplog.text
+    assert "sesame" not in caplog.text
+
+
+async def test_a_factor_that_is_misconfigured_says_why_inward_and_releases_nothing(make_mfa, clock):
+    """Its author wrote the reason for whoever runs it; what the client is told stays ours."""
+    mfa = await make_mfa(Plugin(Word(raises(Misconfigured("no mail server is set", "for the client")))))
+    await mfa.import_secret("alice", ImportedSecret("word", "sesame"))
+    token = (await login(mfa)).mfa_token
+    with pytest.raises(Misconfigured) as refused:
+        await mfa.verify(token, "word", "sesame")
+    assert refused.value.reason == "the factor word: no mail server is set"
+    assert "for the client" not in str(refused.value)
 
 
 async def test_a_factor_that_hangs_is_unavailable_and_releases_nothing(make_mfa, clock, monkeypatch):

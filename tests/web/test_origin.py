@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mfa_middleware import CrossOrigin, Settings
+from mfa_middleware import MFA, CrossOrigin, MFAMiddleware, Settings
+from mfa_middleware.keyring import new_key
 from mfa_middleware.web.app import OPERATIONS
 from mfa_middleware.web.origin import Origins
-from tests.world import enrol
+from tests.rules.asgi_client import exchange, http_scope
+from tests.world import LoginApp, enrol
 
 ALICE = {"X-User": "alice"}
 FRIEND = "https://friend.example"
@@ -166,3 +168,36 @@ def test_no_origin_of_a_setting_can_be_null_or_any():
         with pytest.raises(CrossOrigin):
             origins.check(scope)
         assert origins.fields(scope) == ()
+
+
+AWAY = {"redis_url": "redis://127.0.0.1:1/0", "engine_timeout": 1, "secret_key": new_key()}
+
+
+@pytest.mark.parametrize("path", ["/mfa/verify", "/anything"])
+async def test_the_answer_for_an_engine_that_is_away_can_be_read_there_too(settings, path):
+    wrapped = MFAMiddleware(LoginApp(), settings=settings(**AWAY, origins=FRIEND, session_mode="gate"))
+    fields = [(b"origin", FRIEND.encode()), (b"cookie", b"session=had")]
+    answer = await exchange(wrapped, http_scope("POST", path, fields))
+    assert answer.status == 503
+    assert (b"access-control-allow-origin", FRIEND.encode()) in answer.headers
+    await wrapped.mfa.close()
+
+
+async def test_what_is_not_set_up_answers_pages_without_knowing_their_origins():
+    answer = await exchange(MFA(Settings(secret_key="bad")).app, http_scope("POST", "/verify", [(b"origin", b"x")]))
+    assert answer.status == 503
+
+
+@pytest.mark.parametrize("key", ["bad", ""])
+async def test_a_web_socket_to_the_sub_app_is_closed(settings, key):
+    mfa = MFA(settings(secret_key=key))
+    answer = await exchange(mfa.app, http_scope("GET", "/verify") | {"type": "websocket"})
+    assert [message["type"] for message in answer.messages] == ["websocket.close"]
+    await mfa.close()
+
+
+async def test_a_root_path_that_begins_like_the_mount_hides_no_sub_app(settings):
+    wrapped = MFAMiddleware(LoginApp(), settings=settings())
+    answer = await exchange(wrapped, http_scope("GET", "/mfa/openapi.json", root_path="/m"))
+    assert answer.status == 200
+    await wrapped.mfa.close()

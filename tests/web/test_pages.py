@@ -656,6 +656,12 @@ class TestLooks:
         assert answer.status_code == 401
         assert answer.json()["code"] == "not_signed_in"
 
+    def test_a_template_that_fails_where_there_is_no_page_gives_a_problem_document(self, browse, tmp_path):
+        tmp_path.joinpath("refused.html").write_text("{{ nowhere }}")
+        answer = browse(templates=str(tmp_path)).get("/mfa/nowhere")
+        assert answer.status_code == 404
+        assert answer.json()["code"] == "not_found"
+
     def test_a_folder_that_is_not_there_is_named(self, tmp_path):
         with pytest.raises(ConfigurationError, match="MFA_TEMPLATES"):
             Settings(templates=str(tmp_path / "nowhere"))

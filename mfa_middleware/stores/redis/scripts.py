@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
@@ -32,7 +33,7 @@ class Script:
         self._text = source(verb)
         self._digest = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, commands: Commands, keys: Sequence[str], arguments: Sequence[Value]) -> object:
+    async def run(self, commands: Commands, keys: Sequence[str], arguments: Sequence[Value], until: float) -> object:
         """Run it in one round trip; in two when the server has started, was promoted or has forgotten.
 
         Not by SCRIPT LOAD: in a Cluster that asks every node, so that one that is away would be missed by all.
@@ -40,4 +41,5 @@ class Script:
         try:
             return await commands.execute_command("EVALSHA", self._digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            return await commands.execute_command("EVAL", self._text, len(keys), *keys, *arguments)
+            async with asyncio.timeout_at(until):  # the second of two that are timed by themselves
+                return await commands.execute_command("EVAL", self._text, len(keys), *keys, *arguments)

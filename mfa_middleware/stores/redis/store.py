@@ -48,13 +48,15 @@ class RedisTokenStore:
         self._timeout = timeout
         #: Half of the time is for one answer, so that a lost one can be asked for again in the other half.
         self._once = timeout / 2
-        self._lane: Lane | None = None
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
+        self._closed = False
         self._pool = None if isinstance(client, RedisCluster) else client.connection_pool
         self._in_time = _InTime(client, timeout)
         self._scripts = {verb: Script(verb) for verb in VERBS}
 
     async def open(self) -> None:
         """Look at the server, and run a script that changes nothing, to see that its user may."""
+        self._closed = False
         try:
             await self._ask(self._look)
             await self.proven("-", "-")
@@ -64,9 +66,13 @@ class RedisTokenStore:
             raise ConfigurationError(sentence) from error
 
     async def close(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None and lane.loop is asyncio.get_running_loop():
-            await lane.close()
+        self._closed = True
+        lanes, self._lanes = self._lanes, {}
+        for loop, lane in lanes.items():
+            if loop is asyncio.get_running_loop():
+                await lane.close()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(lane.close(), loop)
         await self._client.aclose()
 
     async def check(self) -> Sequence[str]:
@@ -144,9 +150,15 @@ class RedisTokenStore:
         """A lane of the running event loop; a Cluster's client has a connection for each node, and chooses."""
         if self._pool is None:
             return self._in_time
-        if self._lane is None or self._lane.loop is not asyncio.get_running_loop():
-            self._lane = Lane(self._pool, self._once)
-        return self._lane
+        if self._closed:
+            raise redis_errors.RedisError("closed")
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            for ended in [one for one in tuple(self._lanes) if one.is_closed()]:
+                self._lanes.pop(ended, None)
+            lane = self._lanes[loop] = Lane(self._pool, self._once)
+        return lane
 
     async def _look(self) -> Sequence[str]:
         try:
@@ -157,7 +169,8 @@ class RedisTokenStore:
                 await self._pool.disconnect(inuse_connections=False)
 
     async def _run(self, verb: str, keys: Sequence[str], *arguments: Value) -> object:
-        return await self._ask(lambda: self._scripts[verb].run(self._commands, keys, arguments))
+        until = asyncio.get_running_loop().time() + self._timeout
+        return await self._ask(lambda: self._scripts[verb].run(self._commands, keys, arguments, until))
 
     async def _ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Ask, and again when the connection or the answer was lost: every verb knows a request that was done."""

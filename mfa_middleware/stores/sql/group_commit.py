@@ -26,6 +26,8 @@ from mfa_middleware.stores.sql.store import Result, Row, Step, Transaction
 _Outcome = Any
 _Answers = list[tuple["asyncio.Future[Any]", _Outcome]]
 
+#: For want of memory sqlite3 raises an error that is none of its own.
+_FAILURES = (sqlite3.Error, MemoryError)
 #: So many at once take less than a millisecond of the event loop.
 _MOST_TOGETHER = 100
 #: How long the thread waits before it looks again whether another process has ended its transaction, in seconds.
@@ -50,6 +52,7 @@ class GroupCommit:
         self._connection = connection
         self._timeout = timeout
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mfa-sqlite")
+        self._thread.submit(threading.get_ident)  # starts it now: were there none later, a turn would not end
         self._queue: deque[_Asked] = deque()
         self._queueing = threading.Lock()
         self._turn = threading.Lock()  #: held from BEGIN, in a loop, to COMMIT, in the thread
@@ -88,6 +91,8 @@ class GroupCommit:
                     self._thread.submit(self._write_through, together, self._run_all(together))
                     return
         except BaseException:  # KeyboardInterrupt, say
+            with suppress(Exception):
+                self._connection.rollback()
             self._turn.release()
             raise
         self._turn.release()
@@ -97,11 +102,11 @@ class GroupCommit:
         """Run them in one transaction, and leave it open; None when another process is in one."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             return None if is_locked(error) else [error] * len(together)
         try:
             return [self._outcome(one) for one in together]
-        except sqlite3.Error as error:  # it has taken the whole transaction with it
+        except _FAILURES as error:  # it has taken the whole transaction with it
             return [error] * len(together)
         except BaseException:
             self._connection.rollback()
@@ -128,10 +133,18 @@ class GroupCommit:
             self._connection.execute("RELEASE one")
         except BaseException:
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK TO one")
-                self._connection.execute("RELEASE one")
+                self._undo()
             raise
         return result
+
+    def _undo(self) -> None:
+        """Take back one transaction; where that fails all of them, rather than leave half of one to be written."""
+        try:
+            self._connection.execute("ROLLBACK TO one")
+            self._connection.execute("RELEASE one")
+        except Exception:
+            self._connection.rollback()
+            raise
 
     # What follows runs in the thread, but for _hear.
 
@@ -141,9 +154,9 @@ class GroupCommit:
                 outcomes = self._run_when_unlocked(together)
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the turn must end, and each be told
             outcomes = [error] * len(together)
-            with suppress(sqlite3.Error):
+            with suppress(Exception):
                 self._connection.rollback()
         self._turn.release()
         self._tell(together, outcomes)
@@ -200,11 +213,11 @@ def steps(connection: sqlite3.Connection, transaction: Transaction[Result]) -> R
         return result
 
 
-def is_locked(error: sqlite3.Error) -> bool:
+def is_locked(error: Exception) -> bool:
     """Whether it ends when another connection has done what it does."""
     return primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def primary_code(error: sqlite3.Error) -> int:
+def primary_code(error: Exception) -> int:
     """SQLite's primary result code; 255 for an error of the driver's own."""
     return getattr(error, "sqlite_errorcode", -1) & 0xFF

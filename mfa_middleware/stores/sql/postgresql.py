@@ -69,8 +69,7 @@ class PostgreSQLStore(SQLStore):
         super().__init__(Statements(_DIALECT, insert))
         self._arguments = connect_arguments(url)
         self._timeout = timeout
-        self._pool: Pool | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
 
     async def open(self) -> None:
         try:
@@ -80,9 +79,14 @@ class PostgreSQLStore(SQLStore):
             raise
 
     async def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is None or self._loop is not asyncio.get_running_loop():
-            return
+        pools, self._pools = self._pools, {}
+        for loop, pool in pools.items():
+            if loop is asyncio.get_running_loop():
+                await self._close(pool)
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(self._close(pool), loop)
+
+    async def _close(self, pool: Pool) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 await pool.close()
@@ -138,12 +142,14 @@ class PostgreSQLStore(SQLStore):
     async def _pool_here(self) -> Pool:
         """The pool of the running event loop: connections cannot go from one to another."""
         loop = asyncio.get_running_loop()
-        if self._pool is not None and self._loop is loop:
-            return self._pool
-        arguments = {"timeout": self._timeout, **self._arguments}
-        pool = await asyncpg.create_pool(**arguments, min_size=0, max_size=POOL, reset=_keep)
-        self._pool, self._loop = cast("Pool", pool), loop
-        return self._pool
+        pool = self._pools.get(loop)
+        if pool is None:
+            for ended in [one for one in tuple(self._pools) if one.is_closed()]:
+                self._pools.pop(ended, None)
+            arguments = {"timeout": self._timeout, **self._arguments}
+            made = await asyncpg.create_pool(**arguments, min_size=0, max_size=POOL, reset=_keep)
+            pool = self._pools.setdefault(loop, cast("Pool", made))
+        return pool
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:

@@ -46,10 +46,9 @@ class SQLiteStore(SQLStore):
     async def open(self) -> None:
         try:
             # In a thread, and not bounded by the time-out as a request is: an upgrade may take long.
-            connection, self._reader = await asyncio.to_thread(self._open)
-        except (OSError, sqlite3.Error) as error:
+            self._writer, self._reader = await asyncio.to_thread(self._open)
+        except (OSError, sqlite3.Error, RuntimeError) as error:  # the last for want of a thread
             raise _at_start(error) from error
-        self._writer = GroupCommit(connection, self._timeout)
 
     async def close(self) -> None:
         with self._reading:
@@ -71,7 +70,7 @@ class SQLiteStore(SQLStore):
             raise Unavailable("database: not open")
         try:
             return await self._writer.run(work)
-        except (sqlite3.Error, OverflowError, TimeoutError) as error:
+        except (sqlite3.Error, OverflowError, MemoryError, TimeoutError) as error:
             raise Unavailable(f"database: {_kind(error)}") from error
 
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
@@ -89,8 +88,8 @@ class SQLiteStore(SQLStore):
                     raise Unavailable(f"database: {_kind(error)}") from error
         return await self._run(statement, values)
 
-    def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection | None]:
-        """The connection that writes, the tables made, and the one that reads: in memory there is but one."""
+    def _open(self) -> tuple[GroupCommit, sqlite3.Connection | None]:
+        """What writes, the tables made, and what reads: in memory there is but one connection."""
         opened = self._connect()
         try:
             found = _alone(opened, _make_tables())
@@ -100,7 +99,8 @@ class SQLiteStore(SQLStore):
             refuse_other_version(found)
             in_memory = not opened.execute("PRAGMA database_list").fetchone()[2]
             opened.execute("PRAGMA busy_timeout = 0")  # from now on the event loop calls
-            return opened, None if in_memory else self._connect_reader()
+            reader = None if in_memory else self._connect_reader()
+            return GroupCommit(opened, self._timeout), reader
         except BaseException:
             opened.close()
             raise
@@ -173,16 +173,21 @@ def _configure(connection: sqlite3.Connection, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchall()
-            return
+            ((mode,),) = connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            break
         except sqlite3.OperationalError as error:
             # SQLite does not wait by itself when two processes switch the mode of a new file.
             if not is_locked(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+    if mode not in ("wal", "memory"):
+        raise ConfigurationError(
+            "MFA_DATABASE_URL: SQLite cannot keep a write-ahead log there, as on file systems of a network;"
+            " name a database file on a disk of this machine, or a PostgreSQL."
+        )
 
 
-def _at_start(error: OSError | sqlite3.Error) -> ConfigurationError | Unavailable:
+def _at_start(error: Exception) -> ConfigurationError | Unavailable:
     if isinstance(error, OSError) or primary_code(error) in _UNUSABLE:
         return ConfigurationError(
             f"MFA_DATABASE_URL: the SQLite file cannot be opened for writing ({_kind(error)});"
