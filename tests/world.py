@@ -20,6 +20,7 @@ from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.models import Challenge, Counter, Proof
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
 
+_PERIOD, _NEARLY_OVER = 30, 2  # seconds
 NOON = 1_800_000_000  # the start of a TOTP step
 HELD = HeldLogin(
     200,
@@ -72,12 +73,23 @@ class Person:
         return next(code for code in ("000000", "111111", "222222") if code not in near)
 
 
+def earlier_code(app: VirtualAuthenticator) -> str:
+    """The code before that of this moment, so that this moment's is not used up by it.
+
+    At the end of a time step it could be too late for it when it arrives: then it is the next step's, after a moment.
+    """
+    left = _PERIOD - time.time() % _PERIOD
+    if left < _NEARLY_OVER:
+        time.sleep(left)
+    return app.code(offset_steps=-1)
+
+
 async def enrol(mfa: MFA, user_id: str = "alice") -> Person:
     """Bind an authenticator app. The code of this very moment is not used up by it."""
     caller = Caller(user_id)
     begun = await mfa.bind(caller, "totp")
     app = VirtualAuthenticator(begun.shown["uri"])
-    confirmed = await mfa.confirm(caller, begun.id, app.code(offset_steps=-1))
+    confirmed = await mfa.confirm(caller, begun.id, earlier_code(app))
     return Person(user_id, begun.id, app, confirmed.recovery_codes)
 
 

@@ -15,6 +15,7 @@ from mfa_middleware.client.authing import AsyncAuthingClient, AuthingClient, Aut
 from mfa_middleware.testing import VirtualAuthenticator
 from tests.client.conftest import WRONG, now
 from tests.client.test_document import LOG_IN, Person
+from tests.world import earlier_code
 
 POOL = {name.removeprefix("MFA_").lower(): value for name, value in VARIABLES.items() if name != "MFA_APP"}
 
@@ -70,7 +71,7 @@ async def test_a_user_binds_and_logs_in_by_code_and_by_recovery_code(make_alice)
     assert bound.secret in bound.qrcode_uri
     assert bound.qrcode_data_url.startswith("data:image/png;base64,")
     await refused(lambda: authing.confirm_assosicate_mfa_authenticator(totp=WRONG), 400)
-    assert await now(authing.confirm_assosicate_mfa_authenticator(totp=phone.code(offset_steps=-1))) is None
+    assert await now(authing.confirm_assosicate_mfa_authenticator(totp=earlier_code(phone))) is None
     [one] = await now(authing.get_mfa_authenticators(type="totp"))
     assert (one.user_id, one.enable, one.authenticator_type) == (alice.user.id, True, "totp")
     assert (one.secret, one.recovery_code) == ("", "")
@@ -110,7 +111,7 @@ async def test_a_user_is_locked(make_alice):
     await alice.sign_in()
     bound = await now(alice.authing.assosicate_mfa_authenticator())
     phone = VirtualAuthenticator(bound.qrcode_uri)
-    await now(alice.authing.confirm_assosicate_mfa_authenticator(totp=phone.code(offset_steps=-1)))
+    await now(alice.authing.confirm_assosicate_mfa_authenticator(totp=earlier_code(phone)))
     alice.authing.bearer = ""
     for code, number in ((WRONG, 6001), (phone.code(), 2057)):
         token = (await alice.held()).mfa_token

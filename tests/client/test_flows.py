@@ -14,7 +14,7 @@ from mfa_middleware.factor import Prepared, State
 from mfa_middleware.testing import VirtualAuthenticator
 from mfa_middleware.web.app import OPERATIONS
 from tests.client.conftest import WRONG, now
-from tests.world import NOON, LoginApp, Plugin, Word
+from tests.world import NOON, LoginApp, Plugin, Word, earlier_code
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
@@ -23,7 +23,7 @@ async def enrol(place):
     """Bind an authenticator app; the code of now is still unused."""
     pending = await now(place.mfa.bind("totp", label="my phone"))
     phone = VirtualAuthenticator(pending.uri)
-    confirmed = await now(place.mfa.confirm(pending.id, phone.code(offset_steps=-1)))
+    confirmed = await now(place.mfa.confirm(pending.id, earlier_code(phone)))
     return phone, confirmed
 
 
@@ -274,7 +274,7 @@ def test_both_clients_have_the_same_methods(name):
 
 async def test_no_result_shows_a_secret_a_code_or_a_token(place):
     pending = await now(place.mfa.bind("totp"))
-    code = VirtualAuthenticator(pending.uri).code(offset_steps=-1)
+    code = earlier_code(VirtualAuthenticator(pending.uri))
     confirmed = await now(place.mfa.confirm(pending.id, code))
     challenge = await place.held()
     anew = await now(place.mfa.regenerate_codes())

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from mfa_middleware import MFAMiddleware, Settings
 from mfa_middleware.testing import VirtualAuthenticator
-from tests.world import Listener, Plugin
+from tests.world import Listener, Plugin, earlier_code
 
 PASSWORD = "wonderland"
 OWNER = "owner-of-the-pool-1"
@@ -187,7 +187,7 @@ class World:
         token = await self.token_of(email)
         begun = (await self.post("/api/v2/mfa/totp/associate", {"authenticator_type": "totp"}, token=token)).json()
         phone = VirtualAuthenticator(begun["data"]["qrcode_uri"])
-        body = {"authenticator_type": "totp", "totp": phone.code(offset_steps=-1)}
+        body = {"authenticator_type": "totp", "totp": earlier_code(phone)}
         confirmed = await self.post("/api/v2/mfa/totp/associate/confirm", body, token=token)
         assert confirmed.json()["code"] == 200
         return Bound(email, phone, begun["data"]["recovery_code"], token)

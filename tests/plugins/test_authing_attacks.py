@@ -20,6 +20,7 @@ from mfa_middleware.answering import Answering
 from mfa_middleware.testing import VirtualAuthenticator
 from tests.plugins.authing_pool import LOGIN, OWNER, World
 from tests.plugins.conftest import MakeWorld
+from tests.world import earlier_code
 
 ALICE = "alice@x.test"
 SENSITIVE = ("/api/v2/mfa/totp/associate", "/api/v2/mfa/totp/associate/confirm", "/api/v2/mfa/totp/verify",
@@ -292,7 +293,7 @@ async def test_inside_of_the_session_middleware_the_session_is_the_released_logi
         await client.post("/api/v2/login", json={"email": ALICE})
         begun = (await client.post("/api/v2/mfa/totp/associate", json={})).json()["data"]
         phone = VirtualAuthenticator(begun["qrcode_uri"])
-        await client.post("/api/v2/mfa/totp/associate/confirm", json={"totp": phone.code(offset_steps=-1)})
+        await client.post("/api/v2/mfa/totp/associate/confirm", json={"totp": earlier_code(phone)})
         client.cookies.clear()
         challenge = (await client.post("/api/v2/login", json={"email": ALICE})).json()
         assert challenge["code"] == 1635

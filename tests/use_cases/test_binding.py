@@ -15,7 +15,7 @@ from mfa_middleware.keyring import fingerprint
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.models import Counter
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
-from tests.world import HELD, Listener, Plugin, Word, enrol, login, outcomes
+from tests.world import HELD, Listener, Plugin, Word, earlier_code, enrol, login, outcomes
 
 ALICE = Caller("alice", name="alice@example.com", issuer="Example")
 
@@ -138,7 +138,7 @@ async def test_the_old_secret_lives_until_the_new_one_is_confirmed(mfa, clock):
     with pytest.raises(InvalidCode):
         await mfa.verify((await login(mfa)).mfa_token, "totp", app_of(begun).code())
     await mfa.verify((await login(mfa)).mfa_token, "totp", alice.code)
-    await mfa.confirm(alice.proven, alice.id, app_of(begun).code(offset_steps=-1))
+    await mfa.confirm(alice.proven, alice.id, earlier_code(app_of(begun)))
     clock.shift(30)
     with pytest.raises(InvalidCode):
         await mfa.verify((await login(mfa)).mfa_token, "totp", alice.code)

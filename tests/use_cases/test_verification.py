@@ -23,7 +23,7 @@ from mfa_middleware.factor import Prepared
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.models import Counter, Once
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
-from tests.world import HELD, Listener, Plugin, Word, digest, enrol, login, outcomes
+from tests.world import HELD, Listener, Plugin, Word, digest, earlier_code, enrol, login, outcomes
 
 REFUSED = (InvalidCode, TokenInvalid, TooManyAttempts)
 
@@ -306,7 +306,7 @@ async def disable(mfa, alice):
 
 async def refresh(mfa, alice):
     begun = await mfa.refresh(alice.proven, alice.id)
-    await mfa.confirm(alice.proven, alice.id, VirtualAuthenticator(begun.shown["uri"]).code(offset_steps=-1))
+    await mfa.confirm(alice.proven, alice.id, earlier_code(VirtualAuthenticator(begun.shown["uri"])))
 
 
 async def reset_and_bind_anew(mfa, alice):
@@ -630,7 +630,7 @@ async def test_a_factor_that_prepares_nonsense_is_unavailable(make_mfa, clock, p
 async def bind_by_token(mfa, text):
     caller = Caller("alice", enrolment=mfa.parts.core.tokens.read(text))
     begun = await mfa.bind(caller, "totp")
-    await mfa.confirm(caller, begun.id, VirtualAuthenticator(begun.shown["uri"]).code(offset_steps=-1))
+    await mfa.confirm(caller, begun.id, earlier_code(VirtualAuthenticator(begun.shown["uri"])))
     return begun.id
 
 

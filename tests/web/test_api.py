@@ -16,7 +16,7 @@ from mfa_middleware import MFAMiddleware, Settings
 from mfa_middleware.errors import Unavailable
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
 from mfa_middleware.web.app import OPERATIONS
-from tests.world import Client, LoginApp, enrol
+from tests.world import Client, LoginApp, earlier_code, enrol
 
 ALICE = {"X-User": "alice"}
 ADMIN = "an-admin-token-of-some-length"
@@ -518,7 +518,7 @@ async def test_binding_and_listing_look_as_the_contract_says(client):
 
 async def test_a_live_secret_is_never_told_again(client):
     pending = (await client.post("/mfa/authenticators", json={"factor": "totp"}, headers=ALICE)).json()
-    code = VirtualAuthenticator(pending["uri"]).code(offset_steps=-1)
+    code = earlier_code(VirtualAuthenticator(pending["uri"]))
     confirm = f"/mfa/authenticators/{pending['id']}/confirm"
     confirmed = await client.post(confirm, json={"code": code}, headers=ALICE)
     proof = {**ALICE, "cookie": confirmed.headers["set-cookie"].partition(";")[0]}
