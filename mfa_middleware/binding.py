@@ -141,10 +141,10 @@ async def confirm(core: Core, caller: Caller, authenticator_id: str, code: str, 
         )
 
     await core.authenticator_store.change(caller.user_id, decide)
-    assurance = new_assurance(core, caller.user_id, row.factor)
-    await _keep_proof(core, caller, assurance, forgive=True)
-    await limits.forgive(core, caller.user_id, attempt)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
+    assurance = new_assurance(core, caller.user_id, row.factor)
+    await _keep_proof(core, caller, assurance, trace, forgive=True)
+    await limits.forgive(core, caller.user_id, attempt)
     return Confirmed(row.id, row.factor, assurance, tuple(codes) if issued else ())
 
 
@@ -174,20 +174,24 @@ async def put_in_force(core: Core, caller: Caller, factor: str, authenticator_id
         return Changes(put=(new,))
 
     await core.authenticator_store.change(caller.user_id, decide)
-    try:
-        await _keep_proof(core, caller, new_assurance(core, caller.user_id, factor), forgive=False)
-    except Unavailable as error:  # the secret is in force: who is not told it now is locked out
-        logger.warning("a new secret is in force, and its proof was not kept: %s; trace %s", error.reason, trace)
     await core.events.emit(Bound(user_id=caller.user_id, trace_id=trace, factor=factor, authenticator_id=made.id))
+    await _keep_proof(core, caller, new_assurance(core, caller.user_id, factor), trace, forgive=False)
     return Binding(made.id, factor, 0, enrolment.shown)
 
 
-async def _keep_proof(core: Core, caller: Caller, assurance: Assurance, *, forgive: bool) -> None:
+async def _keep_proof(core: Core, caller: Caller, assurance: Assurance, trace: str, *, forgive: bool) -> None:
+    """Keep that the caller has proven a factor. What was bound is in force by now: who is not told of it is locked out.
+
+    So nothing is refused any more; without the proof it takes another one, or another login.
+    """
     tag = user_tag(caller.user_id)
     proofs = (*caller.proofs, fingerprint(assurance.id))
-    await core.token_store.prove(tag, proofs, ttl=core.settings.step_up_ttl, forgive=forgive)
-    if caller.enrolment is not None:
-        await core.token_store.prove_token(tag, caller.enrolment.digest)
+    try:
+        await core.token_store.prove(tag, proofs, ttl=core.settings.step_up_ttl, forgive=forgive)
+        if caller.enrolment is not None:
+            await core.token_store.prove_token(tag, caller.enrolment.digest)
+    except Unavailable as error:
+        logger.warning("a factor was bound, and its proof was not kept: %s; trace %s", error.reason, trace)
 
 
 async def _proven_if_needed(core: Core, caller: Caller, user: UserFactors) -> bool:

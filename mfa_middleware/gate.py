@@ -118,13 +118,20 @@ class GatedConnection:
 
     async def _is_cut(self) -> bool:
         self._looked = time.monotonic()
-        if not self._cut and await self._gate.is_blocked(self._scope):
+        if not self._cut and (error := await self._trouble()):
             self._cut = True
             if self._scope["type"] == "websocket":
                 await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             elif self._started:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             else:
-                error = Unavailable("a login has begun in this session")
                 await problem(error, trace_id=trace_id(self._scope["headers"])).send(self._send)
         return self._cut
+
+    async def _trouble(self) -> Unavailable | None:
+        """Why the connection must be cut, if so."""
+        try:
+            blocked = await self._gate.is_blocked(self._scope)
+        except Unavailable as error:
+            return error
+        return Unavailable("a login has begun in this session") if blocked else None

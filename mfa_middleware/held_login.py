@@ -134,7 +134,7 @@ def _absolute(base: str, location: str) -> str:
 
 def decoded_body(headers: RawHeaders, body: bytes) -> bytes | None:
     """The body without its content coding; None for a coding that we cannot read, or a body that does not decode."""
-    for coding in reversed(_codings(headers)):
+    for coding in reversed(_codings(headers)) if body else ():
         unpacked = _inflated(body) if coding in ("gzip", "x-gzip", "deflate") else None
         if unpacked is None:
             return None
@@ -171,7 +171,7 @@ def _inflated(packed: bytes) -> bytes | None:
         if not inflate.eof or len(plain) >= _LARGEST_DECODED:
             return None
         packed = inflate.unused_data
-    return plain or None
+    return plain
 
 
 def json_body(headers: RawHeaders, body: bytes) -> object:

@@ -234,7 +234,7 @@ class Responder:
         await self._answer(self._parts.dialect.problem(error, login.scope, trace_id=trace))
 
     async def _answer(self, answer: WireAnswer) -> None:
-        self._answered = True
+        self._answered, self._passing = True, False
         self._put_back()
         login = self._exchange
         await answer.send(self._send, *self._parts.origins.fields(login.scope))

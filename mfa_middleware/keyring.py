@@ -141,7 +141,7 @@ def user_tag(user_id: str) -> str:
 
 def fingerprint(credential: str) -> str:
     """What a bearer token is remembered by. It does not lead back to the token."""
-    return _tag(b"credential", credential.encode())
+    return _tag(b"credential", credential.encode("utf-8", "surrogatepass"))
 
 
 def token_digest(secret: bytes) -> str:

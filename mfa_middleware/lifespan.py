@@ -47,7 +47,7 @@ class Lifespan:
     async def _run_app(self, scope: Scope) -> None:
         try:
             await self._app(scope, self._receive_for_app, self._send_for_app)
-        except BaseException:
+        except Exception:
             if self._answered:
                 raise
             logger.debug("the app knows no lifespan", exc_info=True)

@@ -5,6 +5,7 @@ So ``import mfa_middleware`` stays light, and a missing driver is told where its
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +26,7 @@ def load_app(name: str) -> Any:  # noqa: ANN401  an ASGI app of any make
 
     :raises ConfigurationError: when the string does not parse, or nothing is there.
     """
-    if not name or ":" not in name:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[\w.]+", name):
         raise ConfigurationError("MFA_APP must be an import string like package.module:attribute.")
     try:
         return load(name)

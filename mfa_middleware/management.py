@@ -125,10 +125,10 @@ async def unbind(core: Core, caller: Caller, authenticator_id: str, trace: str) 
         return Changes(remove=(row.id, *backups))
 
     await core.authenticator_store.change(caller.user_id, decide)
-    if last:
-        await core.token_store.forget(user_tag(caller.user_id))
     row = removed[0]
     await core.events.emit(Unbound(user_id=caller.user_id, trace_id=trace, factor=row.factor, authenticator_id=row.id))
+    if last:
+        await core.token_store.forget(user_tag(caller.user_id))
 
 
 async def regenerate_codes(core: Core, caller: Caller, trace: str) -> tuple[str, ...]:
@@ -162,8 +162,8 @@ async def reset(core: Core, user_id: str, trace: str) -> None:
         return Changes(remove=tuple(one.id for one in user.authenticators), forgive=True)
 
     await core.authenticator_store.change(user_id, decide)
-    await core.token_store.forget(user_tag(user_id), forgive=True)
     await core.events.emit(Reset(user_id=user_id, trace_id=trace))
+    await core.token_store.forget(user_tag(user_id), forgive=True)
 
 
 async def unlock(core: Core, user_id: str, trace: str) -> None:

@@ -11,9 +11,10 @@ from typing import cast
 from mfa_middleware import binding, login, management, verification
 from mfa_middleware.callers import Caller
 from mfa_middleware.core import Core
+from mfa_middleware.dialects import Dialect
 from mfa_middleware.dialects.native import problem
-from mfa_middleware.errors import ConfigurationError, Unavailable
-from mfa_middleware.events import trace_id
+from mfa_middleware.errors import ConfigurationError, Refusal, Unavailable
+from mfa_middleware.events import Refused, trace_id
 from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.loading import load
 from mfa_middleware.management import ImportedSecret, Overview, Status
@@ -41,6 +42,7 @@ class MFA:
         self._web: App | None = None
         self._opened = False
         self._begun = False  #: whether there may be something to close, opened or not
+        self._making = threading.Lock()
         self._opening = threading.Lock()
         self._single_process = SingleProcess()
         self.app = _SubApp(self)
@@ -58,15 +60,18 @@ class MFA:
 
         :raises ConfigurationError: for settings that cannot work; the same one each time.
         """
-        if self._refusal is not None:
-            raise self._refusal
-        if self._parts is None:
-            try:
-                self._parts = Parts(self._settings or Settings(), self._plugins)
-            except ConfigurationError as error:
-                self._refusal = error
-                raise
-        return self._parts
+        if self._parts is not None:
+            return self._parts
+        with self._making:  # two threads would make two, of which one is opened and the other used
+            if self._refusal is not None:
+                raise self._refusal
+            if self._parts is None:
+                try:
+                    self._parts = Parts(self._settings or Settings(), self._plugins)
+                except ConfigurationError as error:
+                    self._refusal = error
+                    raise
+            return self._parts
 
     @property
     def opened(self) -> bool:
@@ -112,13 +117,6 @@ class MFA:
             yield
         finally:
             self._opening.release()
-
-    def cors_fields(self, scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-        """The CORS fields of an answer to that request; none while the settings cannot work."""
-        try:
-            return self.parts.origins.fields(scope)
-        except ConfigurationError:
-            return ()
 
     def web(self) -> App:
         """The app below ``MFA_MOUNT``."""
@@ -225,12 +223,22 @@ class _SubApp:
             await self._mfa.open()
             app = self._mfa.web()
         except ConfigurationError as error:
-            await self._refuse(Unavailable(f"not set up: {error}", retry_after=60), scope, send)
+            await refuse(Unavailable(f"not set up: {error}", retry_after=60), scope, send, parts=None)
         except Unavailable as error:
-            await self._refuse(error, scope, send)
+            await refuse(error, scope, send, parts=self._mfa.parts)
         else:
             await app(scope, receive, send)
 
-    async def _refuse(self, error: Unavailable, scope: Scope, send: Send) -> None:
-        answer = problem(error, trace_id=trace_id(scope["headers"]))
-        await answer.send(send, *self._mfa.cors_fields(scope))
+
+async def refuse(
+    error: Refusal, scope: Scope, send: Send, *, parts: Parts | None, dialect: Dialect | None = None
+) -> None:
+    """Answer a request that did not come as far as to a use-case; told in an event, if there is who hears it."""
+    trace = trace_id(scope["headers"])
+    answer = dialect.problem(error, scope, trace_id=trace) if dialect else problem(error, trace_id=trace)
+    if parts is None:
+        await answer.send(send)
+        return
+    refused = Refused(user_id=None, trace_id=trace, code=error.code, reason=error.reason)
+    await parts.core.events.emit(refused)
+    await answer.send(send, *parts.origins.fields(scope))

@@ -6,14 +6,12 @@ import logging
 from collections.abc import Awaitable, Iterable
 
 from mfa_middleware.answering import Answering
-from mfa_middleware.dialects.native import problem
-from mfa_middleware.errors import ConfigurationError, Refusal, Unavailable
-from mfa_middleware.events import trace_id
+from mfa_middleware.errors import ConfigurationError, Unavailable
 from mfa_middleware.gate import Blocked, GatedConnection, SessionGate, blocks
 from mfa_middleware.holding import Responder, login_scope
 from mfa_middleware.lifespan import Lifespan
 from mfa_middleware.login_request import is_excepted
-from mfa_middleware.mfa import MFA
+from mfa_middleware.mfa import MFA, refuse
 from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Passage, Receive, Scope, Send, is_below, untouched
 from mfa_middleware.reporting import Way, reporting
@@ -111,7 +109,10 @@ class MFAMiddleware:
         try:
             await self.mfa.open()
             scope = await gate.admit(scope)
-        except (Unavailable, ConfigurationError) as error:
+        except Unavailable as error:
+            await self._unavailable(scope, send, error.reason)
+            return
+        except ConfigurationError as error:
             await self._unavailable(scope, send, str(error))
             return
         if scope["type"] == "http":
@@ -213,13 +214,8 @@ class MFAMiddleware:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1011})
             return
-        error: Refusal = Unavailable(reason)
-        trace = trace_id(scope["headers"])
-        if self._parts is not None and self._api is not None:
-            answer = self._parts.dialect.problem(error, scope, trace_id=trace)
-        else:
-            answer = problem(error, trace_id=trace)
-        await answer.send(send, *self.mfa.cors_fields(scope))
+        dialect = self._parts.dialect if self._parts is not None and self._api is not None else None
+        await refuse(Unavailable(reason), scope, send, parts=self._parts, dialect=dialect)
 
 
 def _without_fields(parts: Parts, scope: Scope) -> Scope:

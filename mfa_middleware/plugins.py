@@ -17,7 +17,7 @@ import pluggy
 
 from mfa_middleware import hookspecs
 from mfa_middleware.errors import ConfigurationError, PluginError
-from mfa_middleware.factor import BackupCodes, Challenging, Factor
+from mfa_middleware.factor import BackupCodes, Challenging, Completing, Factor
 from mfa_middleware.hookspecs import PROJECT
 from mfa_middleware.settings import Settings, join, split
 
@@ -200,6 +200,8 @@ def _asynchronous(factor: object) -> Sequence[str]:
         methods.append("enrol")
     if isinstance(factor, Challenging):
         methods.append("challenge")
+    if isinstance(factor, Completing):
+        methods.append("complete")
     return methods
 
 

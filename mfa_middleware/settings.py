@@ -201,9 +201,9 @@ class Settings(BaseSettings):
 
 def _sentences(error: ValidationError, prefix: str, fields: Mapping[str, Any]) -> str:
     """One sentence for each wrong value, built without the value: it may be a secret."""
-    return " ".join(
-        _sentence(str(one["loc"][0]), one["msg"], prefix, fields) for one in error.errors(include_input=False)
-    )
+    found = error.errors(include_input=False)
+    # A validator of the whole model has no place.
+    return " ".join(_sentence(str((*one["loc"], "*")[0]), one["msg"], prefix, fields) for one in found)
 
 
 def _sentence(name: str, message: str, prefix: str, fields: Mapping[str, Any]) -> str:

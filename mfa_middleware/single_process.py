@@ -41,10 +41,13 @@ def _lock(file: Path) -> int:
         raise ConfigurationError(f"MFA_DATABASE_URL: {file} cannot be made: {error}.") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(descriptor)
         raise ConfigurationError(
             "MFA_REDIS_URL is memory://, which serves one process, and another server is on the same database file: "
-            "run one worker, or set MFA_REDIS_URL."
+            "run one worker, wrap the app once, or set MFA_REDIS_URL."
         ) from error
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigurationError(f"MFA_DATABASE_URL: {file} cannot be locked ({error}); use a local disk.") from error
     return descriptor

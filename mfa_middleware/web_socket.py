@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mfa_middleware import events
+from mfa_middleware.errors import LoginNotHeld
 from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Message, Passage, Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place
@@ -51,7 +52,10 @@ class WebSocketWatch:
         login = self._login
         if login.session_before is None or not self._parts.login_user.notice(login):
             return False
-        user = await self._parts.login_user.user(login)
+        try:
+            user = await self._parts.login_user.user(login)
+        except LoginNotHeld:
+            user = ""  # somebody, and nobody knows who
         if user is None:
             return False
         self._closed = True
@@ -59,6 +63,6 @@ class WebSocketWatch:
         trace = events.trace_id(self._scope["headers"])
         reason = "a WebSocket signed somebody in; it was closed"
         await self._parts.core.events.emit(
-            events.LoginNotHeld(user_id=user, trace_id=trace, reason=reason, path=self._scope["path"])
+            events.LoginNotHeld(user_id=user or None, trace_id=trace, reason=reason, path=self._scope["path"])
         )
         return True

@@ -127,7 +127,7 @@ class Bearer(Selector):
             return None
         try:
             return (await self._verified(token)).get(self.claim)
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.PyJWTError, TypeError, ValueError):  # also for a token that is made for another kind of key
             return None
 
     async def _verified(self, token: str) -> dict[str, Any]:

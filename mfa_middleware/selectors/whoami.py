@@ -185,7 +185,12 @@ class WhoAmI(Selector):
 
 
 async def _run(inner: Awaitable[None]) -> None:
-    await inner
+    try:
+        await inner
+    except LoginNotHeld:
+        raise
+    except Exception as error:  # noqa: BLE001  the app's: it has told of it itself, and its text may hold a secret
+        raise _NoAnswerError(f"the app fails with {type(error).__name__} when whoami: asks it") from None
 
 
 def _tokens_in(login: LoginExchange) -> list[str]:

@@ -34,6 +34,7 @@ from mfa_middleware.factor import (
     Answer,
     BackupCodes,
     Challenging,
+    Completing,
     Enrolling,
     Enrolment,
     Factor,
@@ -94,6 +95,10 @@ class FactorContract:
             return enrolment.shown["code"]
         raise NotImplementedError("give the contract right answers: def right_answer(self, enrolment, at) -> str")
 
+    def confirming_answer(self, enrolment: Enrolment, at: float) -> str:
+        """What confirms that enrolment. A factor with ``complete`` may want another answer here than at a login."""
+        return self.right_answer(enrolment, at)
+
     def wrong_answer(self, enrolment: Enrolment, at: float) -> str:
         """What looks like the right answer, and is not; by default its last character is another one."""
         right = self.right_answer(enrolment, at)
@@ -113,8 +118,9 @@ class FactorContract:
         assert isinstance(factor, BackupCodes) or inspect.iscoroutinefunction(factor.enrol)
 
     def test_every_enrolment_is_another_one(self) -> None:
+        """Else who knows one user's answer knows everybody's."""
         one, other = self._enrolled(), self._enrolled()
-        assert dict(one.state) != dict(other.state)
+        assert dict(one.state) != dict(other.state), "two enrolments have the same state: give each a secret of its own"
 
     def test_what_is_shown_is_text(self) -> None:
         _assert_texts(self._enrolled().shown)
@@ -135,7 +141,7 @@ class FactorContract:
     def test_the_right_answer_confirms(self) -> None:
         if isinstance(self.factor(), BackupCodes):
             pytest.skip("backup codes are never confirmed")
-        enrolment, at = self._enrolled(), time.time()
+        enrolment, at = self._enrol(self.factor()), time.time()
         proof = self._ask(enrolment.state, self._right(enrolment, at, Purpose.CONFIRM))
         if proof is not None:  # there may be nothing to spend
             _assert_proof(proof)
@@ -164,7 +170,8 @@ class FactorContract:
     @pytest.mark.parametrize("purpose", [Purpose.LOGIN, Purpose.CONFIRM])
     @pytest.mark.parametrize("code", list(ODD_ANSWERS.values()), ids=list(ODD_ANSWERS))
     def test_an_odd_answer_is_an_invalid_code(self, code: str, purpose: Purpose) -> None:
-        enrolment, at = self._enrolled(), time.time()
+        enrolment = self._enrol(self.factor()) if purpose is Purpose.CONFIRM else self._enrolled()
+        at = time.time()
         right = self._right(enrolment, at, purpose)
         self._refused(enrolment.state, Answer(code, at, purpose, right.kept))
 
@@ -278,7 +285,13 @@ class FactorContract:
     # --------------------------------------------------------------------------------------------------- what they use
 
     def _enrolled(self) -> Enrolment:
-        return self._enrol(self.factor())
+        """Enrolled and confirmed: its state is live."""
+        factor = self.factor()
+        pending = self._enrol(factor)
+        if not isinstance(factor, Completing):
+            return pending
+        live, _ = asyncio.run(factor.complete(pending.state, self._right(pending, time.time(), Purpose.CONFIRM)))
+        return Enrolment(_through_json(live), pending.shown)
 
     def _enrol(self, factor: Factor) -> Enrolment:
         if isinstance(factor, BackupCodes):
@@ -308,14 +321,18 @@ class FactorContract:
         kept: State | None = None
         if purpose is not Purpose.CONFIRM and isinstance(self.factor(), Challenging):
             kept = self._challenge(enrolment.state).kept
-        return Answer(self.right_answer(enrolment, at), at, purpose, kept)
+        code = self.confirming_answer if purpose is Purpose.CONFIRM else self.right_answer
+        return Answer(code(enrolment, at), at, purpose, kept)
 
     def _ask(self, state: State, answer: Answer) -> Proof | None:
-        return asyncio.run(self.factor().check(state, answer))
+        factor = self.factor()
+        if answer.purpose is Purpose.CONFIRM and isinstance(factor, Completing):
+            return asyncio.run(factor.complete(state, answer))[1]
+        return asyncio.run(factor.check(state, answer))
 
     def _check(self, state: State, answer: Answer) -> Proof:
         proof = self._ask(state, answer)
-        assert proof is not None, "only a confirmation may spend nothing"
+        assert proof is not None, "only a confirmation may spend nothing: return a Counter or a Once"
         return proof
 
     def _refused(self, state: State, answer: Answer) -> None:
