@@ -59,7 +59,8 @@ class Factor(Protocol):
     """A kind of second factor.
 
     ``name`` is its word in settings and on the wire (``[a-z][a-z0-9_]*``), ``title`` what people read, ``amr`` its
-    authentication method reference (RFC 8176). It may have a ``hint``, a sentence that the pages show above the field.
+    authentication method reference (RFC 8176). It may have a ``hint``, a sentence that the pages show above the field,
+    and say by ``numeric = False`` that its codes are not of digits.
     """
 
     @property

@@ -19,9 +19,9 @@ from mfa_middleware.loading import load
 from mfa_middleware.login_request import parse_exceptions
 from mfa_middleware.paths import login_matcher, parse_patterns
 from mfa_middleware.plugins import Plugins
-from mfa_middleware.selectors import LoginSelectors, RequestSelectors, parse_selectors
+from mfa_middleware.selectors import LoginSelectors, Place, RequestSelectors, parse_selectors
 from mfa_middleware.selectors.base import SelectorKind
-from mfa_middleware.selectors.choice import selector_kinds
+from mfa_middleware.selectors.choice import other_session_key, selector_kinds
 from mfa_middleware.settings import Settings, join, split
 from mfa_middleware.stores.protocols import AuthenticatorStore, LockPolicy, TokenStore
 from mfa_middleware.tokens import Tokens
@@ -72,6 +72,10 @@ class Parts:
         self.request_user = self._request("MFA_REQUEST_USER", settings.request_user, kinds)
         self.request_name = self._request("MFA_REQUEST_NAME", settings.request_name, kinds)
         self.request_admin = self._request("MFA_REQUEST_ADMIN", settings.request_admin, kinds)
+        if sentence := other_session_key(
+            self.login_user.usable(Place.ANYWHERE), self.request_user.usable(Place.ANYWHERE)
+        ):
+            logger.warning("%s", sentence)
         self.session_cookies = CookieNames(split(settings.session_cookie))
         self.dialect = self._dialect()
         keyring = Keyring(find_keys(settings))

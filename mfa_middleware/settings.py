@@ -1,7 +1,7 @@
 """The settings: one field, one environment variable (``MFA_`` and the field's name), one sentence when wrong.
 
 A plugin has its own settings: ``settings.section(Model, "totp")`` reads the variables ``MFA_TOTP_*``. What no field
-and no plugin reads is unknown, and stops start-up (:meth:`Settings.unknown`).
+and no plugin reads is unknown, and stops start-up (:meth:`Settings.refuse_unknown`).
 """
 
 from __future__ import annotations

@@ -347,6 +347,7 @@ async def test_where_the_place_is_not_known_what_answers_in_one_is_no_error(erro
         (Place.INSIDE, {"request_user": "header:X-User"}, "MFA_REQUEST_USER: header: is believed, whoever sends it"),
         (Place.INSIDE, {"request_admin": "header:X-Admin"}, "MFA_REQUEST_ADMIN: header: is believed, whoever sends it"),
         (Place.INSIDE, {"app_jwt_key": "k" * 40}, "MFA_APP_JWT_KEY is not used"),
+        (Place.INSIDE, {"login_user": "session:uid"}, "MFA_LOGIN_USER looks at session:uid, and MFA_REQUEST_USER at"),
     ],
 )
 async def test_what_works_only_in_part_is_a_warning(look, place, given, said):

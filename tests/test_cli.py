@@ -360,7 +360,18 @@ def test_a_file_that_is_not_there_is_a_usage_error():
 # ----------------------------------------------------------------------------------------------------- status and reset
 
 
+@pytest.mark.parametrize("command", ["status", "reset"])
+def test_a_command_about_a_user_in_another_folder_than_the_server_s_makes_no_database(command: str, tmp_path: Path):
+    """It would say that nobody has a second factor."""
+    before = sorted(tmp_path.iterdir())
+    done = mfa(command, "alice")
+    assert done.exit_code == 2
+    assert "is not there; run this in the server's folder" in done.stderr.replace("\n", " ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_the_status_of_who_has_nothing_says_so(monkeypatch: pytest.MonkeyPatch):
+    mfa("migrate")
     assert mfa("status", "bob").stdout.splitlines()[0] == "bob logs in without a second factor."
     monkeypatch.setenv("MFA_ENROLMENT", "required")
     assert (

@@ -8,6 +8,7 @@ from mfa_middleware.checks.finding import Finding, error, ok, warning
 from mfa_middleware.parts import Parts
 from mfa_middleware.paths import parse_patterns
 from mfa_middleware.selectors import Place, RequestSelectors, Selector
+from mfa_middleware.selectors.choice import other_session_key
 from mfa_middleware.settings import join
 
 _ANY_PATH = "/some/path/that/nobody/declares"
@@ -30,6 +31,9 @@ def everywhere(parts: Parts) -> Iterator[Finding]:
             yield warning(
                 f"{variable}: header: is believed, whoever sends it; let only the proxy that sets it reach this server."
             )
+    login, request = parts.login_user.usable(Place.ANYWHERE), parts.request_user.usable(Place.ANYWHERE)
+    if sentence := other_session_key(login, request):
+        yield warning(sentence)
     everyone = (parts.request_user, parts.request_name, parts.request_admin)
     if settings.app_jwt_key and not any("bearer" in _kinds(one.usable(Place.ANYWHERE)) for one in everyone):
         yield warning("MFA_APP_JWT_KEY is not used: name bearer:sub, say, in MFA_REQUEST_USER, or remove it.")

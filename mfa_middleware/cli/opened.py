@@ -6,16 +6,31 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from mfa_middleware.core import Core
-from mfa_middleware.errors import InvalidRequest, LoginNotHeld
+from mfa_middleware.errors import ConfigurationError, InvalidRequest, LoginNotHeld
+from mfa_middleware.keys import database_file
 from mfa_middleware.mfa import MFA
 from mfa_middleware.selectors import user_id
 from mfa_middleware.settings import Settings
 
 
+def existing() -> Settings:
+    """The settings, for a command about users whom a server knows: it makes no database.
+
+    :raises ConfigurationError: when the SQLite file is not there.
+    """
+    settings = Settings()
+    file = database_file(settings)
+    if file is not None and not file.exists():
+        raise ConfigurationError(
+            f"MFA_DATABASE_URL: {file} is not there; run this in the server's folder, or name the file that it uses."
+        )
+    return settings
+
+
 @asynccontextmanager
-async def both_stores() -> AsyncGenerator[MFA]:
+async def both_stores(settings: Settings | None = None) -> AsyncGenerator[MFA]:
     """Redis and the database."""
-    mfa = MFA(Settings())
+    mfa = MFA(settings)
     try:
         await mfa.open(alone=False)
         yield mfa

@@ -10,12 +10,11 @@ import typer
 from rich.table import Table
 
 from mfa_middleware import management
-from mfa_middleware.cli.opened import both_stores, database, known_user
+from mfa_middleware.cli.opened import both_stores, database, existing, known_user
 from mfa_middleware.cli.terminal import note, out, plain, run, say
 from mfa_middleware.core import Core
 from mfa_middleware.mfa import MFA
 from mfa_middleware.models import UserFactors
-from mfa_middleware.settings import Settings
 
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id, as the app gives it.")]
 
@@ -26,7 +25,7 @@ def status(user: User) -> None:
 
 
 async def _status(user: str) -> None:
-    async with database(MFA(Settings())) as core:
+    async with database(MFA(existing())) as core:
         known = await core.authenticator_store.load(known_user(user))
         overview = await management.overview(core, known.user_id)
     if overview.authenticators:
@@ -77,7 +76,7 @@ def reset(
 
 
 async def _reset(user: str, *, asking: bool) -> None:
-    async with both_stores() as mfa:
+    async with both_stores(existing()) as mfa:
         found = await mfa.overview(known_user(user))
         say(f"{user}: {len(found.authenticators)} authenticator(s), {found.recovery_codes_left} recovery code(s) left.")
         if asking:

@@ -238,6 +238,18 @@ class RequestSelectors:
         return found.pop() if found else None
 
 
+def other_session_key(login: Sequence[Selector], request: Sequence[Selector]) -> str | None:
+    """What is to be told where both settings look into the session, and not at the same key; else None."""
+    keys = [{one.key for one in selectors if isinstance(one, Session)} for selectors in (login, request)]
+    if not all(keys) or keys[0] == keys[1]:
+        return None
+    named = [", ".join(f"session:{key}" for key in sorted(each)) for each in keys]
+    return (
+        f"MFA_LOGIN_USER looks at {named[0]}, and MFA_REQUEST_USER at {named[1]}: whoever the app keeps under the "
+        "latter alone binds a factor, and is never asked for it; name the same key in both."
+    )
+
+
 def selector_kinds(registered: Iterable[SelectorKind]) -> Mapping[str, SelectorKind]:
     """The kinds there are: the built-in ones and those of plugins.
 

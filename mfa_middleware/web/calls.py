@@ -26,11 +26,14 @@ from mfa_middleware.selectors.bearer import bearer_of
 from mfa_middleware.selectors.values import is_true
 from mfa_middleware.settings import split
 from mfa_middleware.tokens import is_mfa_token
+from mfa_middleware.translations import marked
 
 LARGEST_BODY = 65_536
 ASSURANCE_COOKIE = "mfa_assurance"
 Shape = TypeVar("Shape", bound=BaseModel)
 Shape_co = TypeVar("Shape_co", bound=BaseModel, covariant=True)
+_NO_TOKEN = marked("The request carries no mfaToken. Send it as the field mfaToken, or as a bearer token.")
+_NO_ADMIN = marked("This takes an admin's token.")
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -83,7 +86,7 @@ class Call(Generic[Shape_co]):
         """
         found = self.explicit_token or self.cookie_token
         if not found:
-            raise TokenInvalid("no mfaToken in the request")
+            raise TokenInvalid("no mfaToken in the request", None if self.html else _NO_TOKEN)
         return found
 
     @property
@@ -163,7 +166,7 @@ class Call(Generic[Shape_co]):
                 return
             if await self.desk.users.user(self.exchange) is not None:
                 raise Forbidden("MFA_REQUEST_ADMIN does not answer true")
-        raise NotSignedIn("no admin's token")
+        raise NotSignedIn("no admin's token", _NO_ADMIN)
 
     async def _name(self) -> str | None:
         if not self.desk.names:

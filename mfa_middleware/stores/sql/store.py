@@ -1,7 +1,7 @@
 """The authenticator store, once for all databases. An engine only knows how to run a statement, and a transaction.
 
 A transaction is a generator: it yields each statement with its values, is sent the rows, and returns the result. So it
-is written once, whether an engine drives it inside of a thread or awaits each answer.
+is written once, whether an engine drives it in one go or awaits each answer.
 """
 
 from __future__ import annotations
