@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Awaitable, Callable
 
 from mfa_middleware.cookies import CookieNames, canonical_value
-from mfa_middleware.dialects.native import problem
 from mfa_middleware.errors import Unavailable
-from mfa_middleware.events import trace_id
 from mfa_middleware.passage import Message, Receive, Scope, Send
 from mfa_middleware.stores.protocols import AuthenticatorStore
 
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1
 #: Blocked sessions: the name of the cookie, and the digest of its value.
 Blocked = tuple[tuple[str, bytes], ...]
+
+#: Answers a request with an error.
+Refuse = Callable[[Unavailable], Awaitable[None]]
 
 _SAFE_METHODS = ("GET", "HEAD")
 _MOST_SESSIONS = 8  # in one request; browsers send one or two
@@ -83,9 +85,13 @@ def blocks(method: str, declared: frozenset[str]) -> bool:
 
 
 class GatedConnection:
-    """A request or WebSocket with a session cookie, that is no login itself: cut off when its session is blocked."""
+    """A request or WebSocket with a session cookie, that is no login itself: cut off when its session is blocked.
 
-    def __init__(self, gate: SessionGate, scope: Scope, receive: Receive, send: Send) -> None:
+    ``refuse`` answers it instead of the app.
+    """
+
+    def __init__(self, gate: SessionGate, scope: Scope, receive: Receive, send: Send, refuse: Refuse) -> None:
+        self._refuse = refuse
         self._gate = gate
         self._scope = scope
         self._receive = receive
@@ -125,7 +131,7 @@ class GatedConnection:
             elif self._started:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             else:
-                await problem(error, trace_id=trace_id(self._scope["headers"])).send(self._send)
+                await self._refuse(error)
         return self._cut
 
     async def _trouble(self) -> Unavailable | None:

@@ -26,7 +26,7 @@ def load_app(name: str) -> Any:  # noqa: ANN401  an ASGI app of any make
 
     :raises ConfigurationError: when the string does not parse, or nothing is there.
     """
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[\w.]+", name):
+    if not re.fullmatch(r"[^.:][^:]*:[^:]+", name):
         raise ConfigurationError("MFA_APP must be an import string like package.module:attribute.")
     try:
         return load(name)

@@ -120,7 +120,11 @@ class MFAMiddleware:
             if methods and blocks(scope["method"], methods):
                 await self._way(parts, scope, receive, send)
                 return
-        connection = GatedConnection(gate, scope, receive, send)
+
+        def refuse(error: Unavailable) -> Awaitable[None]:
+            return self._unavailable(scope, send, error.reason)
+
+        connection = GatedConnection(gate, scope, receive, send, refuse)
         await self._way(parts, scope, connection.receive, connection.send)
 
     def _watched(self, parts: Parts, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 
 from mfa_middleware import events
 from mfa_middleware.errors import Misconfigured, Refusal
-from mfa_middleware.held_login import RawHeaders, bearer_tokens, header, json_body
 from mfa_middleware.parts import Parts
 from mfa_middleware.passage import PASSAGE, App, Message, Passage, Receive, Scope, Send, untouched
+from mfa_middleware.response_body import RawHeaders, bearer_tokens, header, json_body
 from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
 from mfa_middleware.tokens import is_mfa_token
 

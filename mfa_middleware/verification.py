@@ -27,11 +27,12 @@ from mfa_middleware.errors import (
 )
 from mfa_middleware.events import Prepared, Released, Verified
 from mfa_middleware.factor import Answer, Challenging, State
-from mfa_middleware.held_login import HeldLogin, bearer_tokens, json_body
+from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.keyring import fingerprint
 from mfa_middleware.login import look_at, open_record
 from mfa_middleware.models import Assurance, Proof, Purpose, Spend
 from mfa_middleware.records import Candidate, TokenRecord
+from mfa_middleware.response_body import bearer_tokens, json_body
 from mfa_middleware.stores.protocols import Attempt
 from mfa_middleware.tokens import MfaToken
 

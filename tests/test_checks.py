@@ -247,6 +247,9 @@ async def test_an_engine_that_goes_away_in_between_is_told_of(errors, monkeypatc
     ("source", "name", "said"),
     [
         ("", "acme_shop", "MFA_APP must be an import string"),
+        ("", ":app", "MFA_APP must be an import string"),
+        ("", ".acme_shop:app", "MFA_APP must be an import string"),
+        ("", "acme_shop:", "MFA_APP must be an import string"),
         ("", "acme_shop:app", "MFA_APP: acme_shop:app: module 'acme_shop' has no attribute 'app'."),
         ("", "acme_nowhere:app", "MFA_APP: acme_nowhere:app does not import: No module named 'acme_nowhere'."),
         ("app = 7", "acme_shop:app", "MFA_APP: acme_shop:app is a int and no ASGI app"),

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from mfa_middleware import events
-from mfa_middleware.events import Events, Failed, LoginNotHeld, trace_id
+from mfa_middleware import Unavailable, events
+from mfa_middleware.events import Events, Failed, LoginNotHeld, Refused, trace_id
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
 from tests.world import Listener, LoginApp, Plugin
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 FAILED = Failed(user_id="alice", trace_id=TRACE, purpose="login", factor="totp", reason="wrong code")
 
 
@@ -85,10 +86,39 @@ async def test_a_caller_who_leaves_is_not_held_up_by_a_listener():
 
 
 def test_the_trace_id_is_of_the_request_or_new():
-    assert trace_id([(b"TraceParent", f"00-{TRACE}-b7ad6b7169203331-01".encode())]) == TRACE
+    assert trace_id([(b"TraceParent", TRACEPARENT.encode())]) == TRACE
     fresh = {trace_id(), trace_id([(b"traceparent", b"junk")]), trace_id([(b"traceparent", b"00-\xff" + b"0" * 40)])}
     assert len(fresh) == 3
     assert all(len(one) == 32 for one in fresh)
+
+
+FRIEND = "https://friend.example"
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie", "store", "verb"),
+    [
+        ("/mfa/verify", "", "token_store", "open"),
+        ("/anything", "session=had", "token_store", "open"),
+        ("/anything", "session=had", "authenticator_store", "session_blocked"),
+        ("/login", "session=had", "authenticator_store", "block_session"),
+    ],
+    ids=["the sub-app that does not open", "the gate that does not open", "an admission", "a block"],
+)
+async def test_a_503_before_any_use_case_is_told_with_the_reason_that_its_client_does_not_hear(
+    app_factory, clock, monkeypatch, path, cookie, store, verb
+):
+    async def away(*_: object, **__: object):
+        raise Unavailable("engine: away")
+
+    listener = Listener()
+    client = app_factory(None, Plugin(listeners=(listener,)), session_mode="gate", origins=FRIEND)
+    monkeypatch.setattr(getattr(client.mfa.parts.core, store), verb, away)
+    answer = await client.post(path, headers={"cookie": cookie, "origin": FRIEND, "traceparent": TRACEPARENT})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "engine" not in answer.text
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+    assert listener.events == [Refused(user_id=None, trace_id=TRACE, code="unavailable", reason="engine: away")]
 
 
 # ------------------------------------------------------------------------------------------------------------- canaries

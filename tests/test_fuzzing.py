@@ -21,10 +21,11 @@ from mfa_middleware import MFA, LoginNotHeld, MFAMiddleware, Misconfigured, Sett
 from mfa_middleware.cookies import CookieNames, cookie_pairs, merged_cookies, set_cookie_header, set_cookies
 from mfa_middleware.core import Core
 from mfa_middleware.errors import InvalidRequest, TooLarge
-from mfa_middleware.held_login import HeldLogin, RawHeaders
+from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.login_request import is_excepted
 from mfa_middleware.models import Assurance, Purpose
 from mfa_middleware.records import Candidate, TokenRecord
+from mfa_middleware.response_body import RawHeaders
 from mfa_middleware.stores.protocols import Attempt, Gate
 from mfa_middleware.tokens import MFA_TOKEN_TYPE, Tokens
 from mfa_middleware.web import schemas

@@ -192,6 +192,10 @@ def test_tags_are_safe_in_any_syntax_and_never_the_same_for_two_kinds(text):
     assert all(tag.isascii() and tag.replace("-", "").replace("_", "").isalnum() for tag in tags)
 
 
+def test_half_a_surrogate_pair_which_json_may_hold_has_a_fingerprint_as_well():
+    assert len({fingerprint(text) for text in ("\ud800", "\udfff", "\ufffd", "?", "")}) == 5
+
+
 # ------------------------------------------------------------------------------------------------- where keys come from
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
-from mfa_middleware import MFA, MFAMiddleware, Settings
+from mfa_middleware import MFA, ConfigurationError, MFAMiddleware, Settings
 from mfa_middleware.keyring import new_key
 from mfa_middleware.management import ImportedSecret
+from mfa_middleware.parts import Parts
 from tests.other_loops import other_loops
 from tests.world import HELD, Client, LoginApp, login
 
@@ -245,6 +250,28 @@ async def test_the_app_does_not_start_where_the_settings_are_bad(settings):
     assert app.seen == []
 
 
+@pytest.mark.parametrize("leaving", [asyncio.CancelledError, SystemExit])
+async def test_a_start_up_that_is_cancelled_or_exits_is_not_taken_for_an_app_without_lifespan(settings, leaving):
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[dict] = []
+
+    async def leaves(scope, receive, send):
+        await receive()
+        raise leaving
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        sent.append(message)
+
+    middleware = MFAMiddleware(leaves, settings=settings())
+    with pytest.raises(leaving):
+        await middleware({"type": "lifespan"}, receive, send)
+    assert sent == []
+    assert not middleware.mfa.opened
+
+
 async def test_an_app_that_breaks_after_its_start_is_not_hidden(settings):
     async def breaks(scope, receive, send):
         await receive()
@@ -305,6 +332,18 @@ async def test_a_second_server_on_the_same_embedded_stores_is_refused(settings):
     await third.tell("shutdown")
     for one in (first, second, third):
         await one.end()
+
+
+async def test_a_file_system_without_locks_is_told_as_what_it_is_and_not_as_another_server(settings, monkeypatch):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    mfa = MFA(settings())
+    with pytest.raises(ConfigurationError, match=r"MFA_DATABASE_URL: .* cannot be locked .*No locks available") as told:
+        await mfa.open()
+    await mfa.close()
+    assert "another server" not in str(told.value)
 
 
 async def test_a_second_server_without_lifespan_lets_no_login_through(settings, on_file):
@@ -373,6 +412,25 @@ async def test_two_loops_that_use_it_first_at_the_same_time_wait_for_one_opening
         await asyncio.gather(*(loop.run(mfa.status("alice")) for loop in loops))
         await loops[0].run(mfa.close())
     assert opened == [1]
+
+
+def test_two_threads_that_use_it_first_at_the_same_time_have_the_same_parts(settings, monkeypatch):
+    """Else the one would be opened, and the other used."""
+    meeting = threading.Barrier(2)
+    made: list[Parts] = []
+
+    def make(*given):
+        with suppress(threading.BrokenBarrierError):  # nobody else comes here meanwhile
+            meeting.wait(0.05)
+        made.append(Parts(*given))
+        return made[-1]
+
+    monkeypatch.setattr("mfa_middleware.mfa.Parts", make)
+    mfa = MFA(settings())
+    with ThreadPoolExecutor(2) as threads:
+        found = [one.result(20) for one in [threads.submit(lambda: mfa.parts) for _ in range(2)]]
+    assert len(made) == 1
+    assert found == made * 2
 
 
 async def test_a_request_that_comes_while_it_is_closed_opens_it_again_as_a_whole(settings, monkeypatch):

@@ -13,7 +13,7 @@ import mfa_recovery_code
 import mfa_totp
 from mfa_middleware import hookspecs
 from mfa_middleware.errors import ConfigurationError, PluginError
-from mfa_middleware.factor import BackupCodes, Challenging, Enrolment, Factor, Importing
+from mfa_middleware.factor import BackupCodes, Challenging, Completing, Enrolment, Factor, Importing
 from mfa_middleware.hookspecs import hookimpl
 from mfa_middleware.models import Counter
 from mfa_middleware.plugins import Plugins
@@ -208,6 +208,7 @@ def test_what_is_no_factor_in_use_registers_as_well():
         ({"check": None}, "needs `async def check`"),
         ({"enrol": lambda self, enrolling: None}, "needs `async def enrol`"),
         ({"challenge": lambda self, state: None}, "needs `async def challenge`"),
+        ({"complete": lambda self, state, answer: (state, None)}, "needs `async def complete`"),
     ],
 )
 def test_what_is_no_factor_is_refused(flaws: dict[str, object], said: str):
@@ -308,7 +309,9 @@ def test_the_docs_name_every_hook_as_it_is():
     assert [name for name in hooks if f"| `{name}(settings)` |" not in page] == []
 
 
-@pytest.mark.parametrize("protocol", [Factor, Challenging, Importing, BackupCodes], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "protocol", [Factor, Challenging, Completing, Importing, BackupCodes], ids=lambda one: one.__name__
+)
 def test_the_docs_give_the_signatures_as_they_are(protocol: type):
     page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
     methods = [one for name, one in vars(protocol).items() if inspect.isfunction(one) and not name.startswith("_")]

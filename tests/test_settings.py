@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from mfa_middleware import ConfigurationError, Settings
 from mfa_middleware.settings import join, split
@@ -158,6 +158,23 @@ def test_a_plugin_s_wrong_value_names_its_variable_and_not_the_value(monkeypatch
         Settings().section(Smile, "smile")
     assert "how wide to smile" in str(refused.value)
     assert "CANARY" not in str(refused.value)
+
+
+class Grin(Smile):
+    teeth: int = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Grin:
+        if self.teeth > self.width:
+            raise ValueError("No more teeth than the smile is wide.")
+        return self
+
+
+def test_what_does_not_fit_together_in_a_plugin_s_settings_is_one_sentence_too(monkeypatch):
+    monkeypatch.setenv("MFA_GRIN_TEETH", "32")
+    with pytest.raises(ConfigurationError) as refused:
+        Settings().section(Grin, "grin")
+    assert str(refused.value) == "MFA_GRIN_*: no more teeth than the smile is wide."
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mfa_middleware.errors import Refusal
-from mfa_middleware.held_login import HeldLogin, RawHeaders
+from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.models import Challenge
 from mfa_middleware.passage import Scope, Send
+from mfa_middleware.response_body import RawHeaders
 
 
 @dataclass(frozen=True, slots=True)

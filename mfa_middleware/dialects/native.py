@@ -26,9 +26,10 @@ from mfa_middleware.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from mfa_middleware.held_login import HeldLogin, header
+from mfa_middleware.held_login import HeldLogin
 from mfa_middleware.models import Challenge, FactorChoice, Purpose
 from mfa_middleware.passage import Scope
+from mfa_middleware.response_body import header
 from mfa_middleware.translations import language_of, marked, translated
 
 STATUS: Mapping[type[Refusal], int] = {

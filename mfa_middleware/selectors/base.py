@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 
 from mfa_middleware.cookies import CookieNames, canonical_value, cookie_pairs, set_cookies
-from mfa_middleware.held_login import RawHeaders, json_body
 from mfa_middleware.passage import Passage, Scope
+from mfa_middleware.response_body import RawHeaders, json_body
 from mfa_middleware.sessions import SessionBefore
 from mfa_middleware.settings import Settings
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from mfa_middleware.errors import LoginNotHeld, Unavailable
-from mfa_middleware.held_login import bearer_tokens, header, is_graphql, is_jwt
 from mfa_middleware.passage import Scope, reading_of
+from mfa_middleware.response_body import bearer_tokens, header, is_graphql, is_jwt
 from mfa_middleware.selectors.base import LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.settings import Settings, split

@@ -6,8 +6,8 @@ import re
 from typing import Self
 
 from mfa_middleware.errors import LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import bearer_tokens, header, token_like
 from mfa_middleware.passage import Reading, reading_of
+from mfa_middleware.response_body import bearer_tokens, header, token_like
 from mfa_middleware.selectors.base import OUTSIDE, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.values import check_pointer, resolve_each
 from mfa_middleware.sessions import session_value

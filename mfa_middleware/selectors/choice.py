@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from mfa_middleware.cookies import cookie_pairs, set_cookies
 from mfa_middleware.errors import ConfigurationError, LoginNotHeld, Misconfigured
-from mfa_middleware.held_login import bearer_tokens
 from mfa_middleware.passage import Scope
+from mfa_middleware.response_body import bearer_tokens, decoded_body
 from mfa_middleware.selectors.base import (
     ALREADY_HAD,
     LoginExchange,
@@ -103,8 +103,11 @@ class LoginSelectors:
         document = login.document
         if bearer_tokens(document):
             raise LoginNotHeld("the response to a login's request has a token, and no user where MFA_LOGIN_USER looks")
-        success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool((login.body or b"").strip())
-        if (success or login.gives_session) and document is None:
+        if document is not None:
+            return
+        plain = decoded_body(login.headers, login.body or b"") or b""
+        success = login.status < HTTPStatus.MULTIPLE_CHOICES and bool(plain.strip())
+        if success or login.gives_session:
             raise LoginNotHeld(
                 "the response to a login's request is no JSON, and MFA_LOGIN_USER reads nothing else; "
                 "add whoami:, session: or header:"

@@ -13,17 +13,9 @@ from urllib.parse import quote, unquote
 
 from mfa_middleware.cookies import merged_cookies, set_cookies
 from mfa_middleware.errors import LoginNotHeld, Misconfigured, Unavailable
-from mfa_middleware.held_login import (
-    Capture,
-    RawHeaders,
-    bearer_tokens,
-    header,
-    is_graphql,
-    json_body,
-    texts_of,
-    token_like,
-)
+from mfa_middleware.held_login import Capture
 from mfa_middleware.passage import PASSAGE, Message, Passage, Reading, Scope, reading_of, untouched
+from mfa_middleware.response_body import RawHeaders, bearer_tokens, header, is_graphql, json_body, texts_of, token_like
 from mfa_middleware.selectors.base import ALREADY_HAD, LoginExchange, Place, RequestExchange, Selector
 from mfa_middleware.selectors.bearer import bearer_of
 from mfa_middleware.selectors.values import check_pointer, resolve
@@ -237,7 +229,10 @@ def _own_credentials(scope: Scope) -> RawHeaders:
 
 
 def _credentials(cookie: bytes, token: str | None) -> RawHeaders:
-    fields = ((b"cookie", cookie), (b"authorization", f"Bearer {token}".encode() if token else b""))
+    fields = (
+        (b"cookie", cookie),
+        (b"authorization", f"Bearer {token}".encode("utf-8", "surrogatepass") if token else b""),
+    )
     return tuple((name, value) for name, value in fields if value)
 
 

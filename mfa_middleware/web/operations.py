@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from mfa_middleware.dialects import WireAnswer
 from mfa_middleware.errors import Refusal
-from mfa_middleware.held_login import RawHeaders
+from mfa_middleware.response_body import RawHeaders
 from mfa_middleware.web.calls import Call
 
 Handler = Callable[[Call[Any]], Awaitable[Response]]

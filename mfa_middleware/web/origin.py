@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from mfa_middleware.errors import CrossOrigin
-from mfa_middleware.held_login import header
 from mfa_middleware.passage import Scope
+from mfa_middleware.response_body import header
 from mfa_middleware.settings import Settings, split
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

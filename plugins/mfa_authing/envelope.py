@@ -24,8 +24,8 @@ from mfa_middleware.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from mfa_middleware.held_login import RawHeaders, header
 from mfa_middleware.passage import Scope
+from mfa_middleware.response_body import RawHeaders, header
 
 MFA_REQUIRED = 1635
 WRONG_TOTP = 6001

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mfa_middleware.errors import LoginNotHeld
-from mfa_middleware.held_login import HeldLogin, bearer_tokens, is_jwt, json_body
+from mfa_middleware.held_login import HeldLogin
+from mfa_middleware.response_body import bearer_tokens, is_jwt, json_body
 
 #: What a challenge tells of a user, by the names under which apps give it.
 PROFILE: Mapping[str, tuple[str, ...]] = {

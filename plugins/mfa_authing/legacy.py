@@ -24,8 +24,8 @@ from pydantic import BaseModel
 from mfa_authing.settings import AuthingSettings
 from mfa_authing.users import TOTP, Revealed, factors_of, live_totps, owner_of, public_id
 from mfa_middleware import MFA, Forbidden, InvalidRequest, NotFound, NotSignedIn
-from mfa_middleware.held_login import header
 from mfa_middleware.models import Authenticator
+from mfa_middleware.response_body import header
 from mfa_middleware.web.public import Call, Caller
 
 _LONGEST_USER_ID = 255

@@ -83,6 +83,26 @@ class Pager(Password):
         return Once(digest(answer.code))
 
 
+class Key:
+    """Its secret is complete only with what confirms it; what was asked for at the binding proves nothing."""
+
+    name, title, amr = "key", "A key", "hwk"
+
+    async def enrol(self, enrolling):
+        asked = secrets.token_hex(16)
+        return Enrolment({"asked": asked}, {"asked": asked})
+
+    async def complete(self, state, answer):
+        if answer.code != "key for " + state["asked"]:
+            raise InvalidCode("no key")
+        return {"key": digest(answer.code).hex()}, None
+
+    async def check(self, state, answer):
+        if digest(answer.code.removeprefix("signed by ")).hex() != state["key"]:
+            raise InvalidCode("wrong")
+        return Once(digest(answer.code))
+
+
 class Forgetful(Password):
     """Keeps the secret in the instance."""
 
@@ -184,7 +204,40 @@ async def takes_what_confirmed(self, state, answer):
     return await Pager.check(self, answer.kept or state, replace(answer, purpose=Purpose.CONFIRM))
 
 
-class Contract(FactorContract):
+async def is_still_asked(self, state, answer):
+    if answer.code != f"signed by key for {state['asked']}":
+        raise InvalidCode("wrong")
+    return Once(digest(answer.code))
+
+
+async def completes_nothing(self, state, answer):
+    return state, (await Key.complete(self, state, answer))[1]
+
+
+async def completes_with_all(self, state, answer):
+    return {"key": digest(answer.code).hex()}, None
+
+
+class Answers(FactorContract):
+    """The suite with the right answers of all of them."""
+
+    def right_answer(self, enrolment, at):
+        if "asked" in enrolment.shown:
+            return f"signed by {self.confirming_answer(enrolment, at)}"
+        return enrolment.shown.get("secret") or enrolment.shown.get("code") or Pager.sent[0]
+
+    def confirming_answer(self, enrolment, at):
+        if "asked" in enrolment.shown:
+            return f"key for {enrolment.shown['asked']}"
+        return super().confirming_answer(enrolment, at)
+
+
+class TestAFactorThatCompletes(Answers):
+    def factor(self):
+        return Key()
+
+
+class Contract(Answers):
     """The suite for one class of factors; not collected by pytest."""
 
     def __init__(self, kind: type) -> None:
@@ -192,9 +245,6 @@ class Contract(FactorContract):
 
     def factor(self):
         return self.kind()
-
-    def right_answer(self, enrolment, at):
-        return enrolment.shown.get("secret") or enrolment.shown.get("code") or Pager.sent[0]
 
 
 def run(kind: type, test: str, *arguments: object) -> None:
@@ -227,6 +277,9 @@ BROKEN = [
     (broken(Pager, challenge=keeps_the_code), "a_challenge_is_kept_without_its_answer"),
     (broken(Pager, check=takes_what_confirmed), "an_answer_to_no_challenge_is_an_invalid_code"),
     (broken(Pager, check=accepts_all), "an_answer_to_an_earlier_challenge_is_an_invalid_code"),
+    (broken(Key, check=is_still_asked), "the_right_answer_gives_a_proof", Purpose.LOGIN),
+    (broken(Key, complete=completes_nothing), "the_right_answer_gives_a_proof", Purpose.STEP_UP),
+    (broken(Key, complete=completes_with_all), ODD, "", Purpose.CONFIRM),
     (broken(Password, adopt=lambda self, secret: {"secret": "x"}), "an_imported_secret_proves_like_its_own"),
     (broken(Password, adopt=lambda self, secret: {}), IMPORT),
     (broken(Password, adopt=lambda self, secret: int(secret)), IMPORT),
@@ -249,5 +302,5 @@ def test_a_factor_that_breaks_a_rule_is_found(kind: type, test: str, arguments: 
 
 @pytest.mark.parametrize(("kind", "test", "arguments"), [(kind, test, rest) for kind, test, *rest in BROKEN])
 def test_the_same_rule_finds_nothing_in_a_right_factor(kind: type, test: str, arguments: list[object]):
-    right = next(one for one in (Pager, Paper, Password) if issubclass(kind, one))
+    right = next(one for one in (Pager, Paper, Password, Key) if issubclass(kind, one))
     run(right, test, *arguments)

@@ -14,13 +14,15 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from mfa_middleware import MFA, MFAMiddleware, Settings
+from mfa_middleware import MFA, MFAMiddleware, Settings, gate
 from mfa_middleware.errors import Unavailable
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.testing import VirtualAuthenticator
+from tests.rules.asgi_client import exchange, http_scope
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 PASSWORDS = {"alice": "wonderland", "bob": "builder"}
+SESSION = [(b"cookie", b"session=had-before-12345")]
 
 
 class ServerSideApp:
@@ -97,11 +99,11 @@ class ServerSideApp:
 class World:
     """An app behind the middleware, and clients of it."""
 
-    def __init__(self, tmp_path: Path, mode: str = "gate") -> None:
+    def __init__(self, tmp_path: Path, mode: str = "gate", login_user: str = "whoami:/me#/user") -> None:
         self.app = ServerSideApp()
         self.settings = Settings(
             database_url=f"sqlite:///{tmp_path}/mfa.sqlite3",
-            login_user="whoami:/me#/user",
+            login_user=login_user,
             request_user="whoami:/me#/user",
             session_mode=mode,
         )
@@ -292,6 +294,105 @@ async def test_a_lost_database_is_503_for_requests_with_a_session_cookie_and_for
     monkeypatch.setattr(world.mfa.parts.core.authenticator_store, "session_blocked", away)
     assert await world.me("session=had-before-12345") == 503
     assert await world.me("theme=dark") is None
+
+
+async def test_a_session_that_cannot_be_freed_is_503_and_nothing_of_the_app_s_answer_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the response's start tells a login here: it passes already when the session is to be freed."""
+    world = World(tmp_path, login_user="mark")
+    await world.mfa.open()
+
+    async def away(*_: object) -> None:
+        raise Unavailable("database: away")
+
+    monkeypatch.setattr(world.mfa.parts.core.authenticator_store, "free_session", away)
+    body = json.dumps({"username": "alice", "password": "wonderland"}).encode()
+    answer = await exchange(world.wrapped, http_scope("POST", "/login", SESSION), [body])
+    await world.mfa.close()
+    assert answer.error is None
+    assert [message["type"] for message in answer.messages] == ["http.response.start", "http.response.body"]
+    assert (answer.status, answer.code) == (503, "unavailable")
+
+
+class Losing:
+    """A database that goes away when it is told to; before that, no session is blocked."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gone = False
+        monkeypatch.setattr(world.mfa.parts.core.authenticator_store, "session_blocked", self)
+
+    async def __call__(self, digests: object, at: float) -> frozenset[bytes]:
+        if self.gone:
+            raise Unavailable("database: away")
+        return frozenset()
+
+
+@pytest.mark.parametrize("before", ["the body is read", "the answer"])
+async def test_a_database_that_is_lost_under_a_request_is_its_503(
+    world: World, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """The app is told that its client has gone, and never of an error of ours."""
+    await world.mfa.open()
+    losing, told = Losing(world, monkeypatch), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        losing.gone = before == "the body is read"
+        told.append((await receive())["type"])
+        losing.gone = True
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"the app's"})
+
+    world.wrapped.app = app
+    answer = await exchange(world.wrapped, http_scope("POST", "/transfer", SESSION))
+    assert answer.error is None
+    assert [message["type"] for message in answer.messages] == ["http.response.start", "http.response.body"]
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert told == ["http.disconnect" if before == "the body is read" else "http.request"]
+
+
+async def test_a_database_that_is_lost_under_a_stream_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_SECONDS_BETWEEN_LOOKS", 0.0)
+    await world.mfa.open()
+    losing = Losing(world, monkeypatch)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (b"one", b"two", b"three"):
+            losing.gone = part != b"one"
+            await send({"type": "http.response.body", "body": part, "more_body": part != b"three"})
+
+    world.wrapped.app = app
+    answer = await exchange(world.wrapped, http_scope("GET", "/stream", SESSION))
+    assert answer.error is None
+    assert [(one["body"], one["more_body"]) for one in answer.messages[1:]] == [(b"one", True), (b"", False)]
+
+
+async def test_a_database_that_is_lost_under_a_websocket_closes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.mfa.open()
+    losing, told, heard = Losing(world, monkeypatch), [], []
+    incoming = iter([{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "who am I?"}])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        losing.gone = True
+        told.append(await receive())
+        await send({"type": "websocket.send", "text": "alice"})
+
+    async def receive() -> Any:
+        return next(incoming)
+
+    async def send(message: Any) -> None:
+        heard.append(message)
+
+    world.wrapped.app = app
+    scope = {"type": "websocket", "path": "/ws", "headers": SESSION, "root_path": "", "scheme": "ws"}
+    await world.wrapped(scope, receive, send)
+    assert heard == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1008}]
+    assert told == [{"type": "websocket.disconnect", "code": 1008}]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "put"])

@@ -312,6 +312,29 @@ async def test_a_response_without_end_lets_nothing_out(wrapped: Wrapped):
     assert answer.messages == []
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "coding", "data"),
+    [
+        ("HEAD", 200, b"br", b""),
+        ("HEAD", 200, b"gzip", b""),
+        ("POST", 303, b"br", b""),
+        ("POST", 303, b"gzip", b""),
+        ("POST", 303, b"gzip", gzip.compress(b"")),
+        ("POST", 200, b"gzip", gzip.compress(b"")),
+    ],
+    ids=["HEAD, br", "HEAD, gzip", "a redirect, br", "a redirect, gzip", "a redirect, a gzip of nothing", "nothing"],
+)
+async def test_an_answer_without_a_body_is_no_login_whatever_its_coding(
+    method: str, status: int, coding: bytes, data: bytes, wrapped: Wrapped
+):
+    """Some servers name the coding that a body would have."""
+    fields = [(b"content-encoding", coding), (b"x-app", b"1")]
+    site = wrapped(answering(start(status, fields), body(data)), **BY_JWT)
+    answer = await site.client().request(method, "/login", json=RIGHT)
+    assert (answer.status, answer.headers, answer.body) == (status, fields, data)
+    assert site.told.names == []
+
+
 async def test_a_gzipped_login_is_held_and_its_release_can_be_read(wrapped: Wrapped):
     async def login(request: Request) -> Response:
         return JSONResponse({"user": "alice", "access_token": "the-token", "padding": "x" * 2000})

@@ -121,6 +121,26 @@ async def test_a_login_is_refused_where_the_app_cannot_be_asked(what: str, wrapp
     assert b"ok" not in answer.body
 
 
+async def test_a_login_is_refused_where_the_app_raises_when_it_is_asked_and_its_error_stays_with_it(
+    wrapped: Wrapped, caplog: pytest.LogCaptureFixture
+):
+    """A bare app, of which no framework makes an answer: its error may hold the token that it choked on."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/me":
+            raise ValueError("no such session: a-session-of-alice")
+        await login(scope, receive, send)
+
+    login = Fickle(lambda _: Response()).app
+    site = wrapped(app, **ASKED)
+    client = site.client()
+    answer = await site.login(client)
+    assert (answer.error, answer.status, answer.code) == (None, 500, "login_not_held")
+    assert client.cookies == {}
+    assert site.told.names == ["login_not_held"]
+    assert "a-session-of-alice" not in repr(answer.messages) + caplog.text + site.told.reasons
+
+
 @pytest.mark.parametrize("status", [401, 403, 302])
 async def test_an_app_that_knows_nobody_says_so_and_its_answer_passes(status: int, wrapped: Wrapped):
     site = wrapped(Fickle(lambda _: Response(status_code=status)).app, **ASKED)

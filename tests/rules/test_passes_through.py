@@ -287,19 +287,21 @@ async def test_a_websocket_talks_as_with_the_bare_app(path: str, settings: Any, 
     assert await talk(site.app, websocket_scope(path), *said) == await talk(build(), websocket_scope(path), *said)
 
 
+@pytest.mark.parametrize("who", ["alice", ["alice"]], ids=["a user id", "what is no user id"])
 @pytest.mark.parametrize("when", ["before accept", "after accept", "after the last message"])
-async def test_a_websocket_that_signs_in_is_closed_and_the_session_put_back(when: str, wrapped: Wrapped):
+async def test_a_websocket_that_signs_in_is_closed_and_the_session_put_back(when: str, who: object, wrapped: Wrapped):
+    """Also where nobody knows whom: somebody it is."""
     sessions: list[dict[str, Any]] = []
 
     async def socket(websocket: WebSocket) -> None:
         if when == "before accept":
-            websocket.session["user_id"] = "alice"
+            websocket.session["user_id"] = who
         await websocket.accept()
         if when == "after accept":
-            websocket.session["user_id"] = "alice"
+            websocket.session["user_id"] = who
         await websocket.send_text("welcome")
         if when == "after the last message":
-            websocket.session["user_id"] = "alice"
+            websocket.session["user_id"] = who
 
     def build(middleware: Any) -> App:
         async def looking(scope: Any, receive: Any, send: Any) -> None:
@@ -315,7 +317,8 @@ async def test_a_websocket_that_signs_in_is_closed_and_the_session_put_back(when
         assert heard[-1] == {"type": "websocket.close", "code": 1008}
         assert not any(one.get("text") for one in heard)
     assert sessions == [{}]
-    assert "login_not_held" in site.told.names
+    told = [one.user_id for one in site.told.events if one.name == "login_not_held"]
+    assert told == ["alice" if who == "alice" else None]
 
 
 # ---------------------------------------------------------------------------------------------------------- lifespan

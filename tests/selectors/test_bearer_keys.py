@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from types import SimpleNamespace
@@ -135,6 +136,20 @@ async def test_an_algorithm_that_is_not_chosen_is_refused():
     assert await verified(pem_of(RSA), token, app_jwt_algorithms="PS256") is None
 
 
+def junk(algorithm: str, **fields: str) -> str:
+    """What says that it is a token of that algorithm; anybody can write it."""
+    header = {"alg": algorithm, "typ": "JWT", **fields}
+    parts = (json.dumps(header).encode(), b'{"sub": "alice"}', b"x" * 64)
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+
+
+@pytest.mark.parametrize("algorithm", ["ES384", "ES512"])
+async def test_a_token_for_another_curve_than_the_key_s_is_nobody_s(app_factory, algorithm):
+    client = app_factory(request_user="bearer:sub", app_jwt_key=pem_of(ec.generate_private_key(CURVES["ES256"])))
+    answer = await client.get("/mfa/status", headers={"Authorization": f"Bearer {junk(algorithm)}"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in")
+
+
 # ------------------------------------------------------------------------------------------------------- a JWKS URL
 
 
@@ -168,6 +183,11 @@ async def test_a_key_of_the_jwks_verifies():
 async def test_a_key_that_is_not_in_the_jwks_is_nobody_s():
     token = jwt.encode({"sub": "alice"}, RSA, "RS256", {"kid": "two"})
     assert await by_url(jwks_of(RSA)).of_request(request(token)) is None
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+async def test_a_token_for_another_kind_of_key_than_that_of_the_jwks_is_nobody_s(algorithm):
+    assert await by_url(jwks_of(RSA)).of_request(request(junk(algorithm, kid="one"))) is None
 
 
 async def test_a_jwks_url_that_does_not_answer_is_unavailable():

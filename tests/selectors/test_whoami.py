@@ -98,6 +98,34 @@ async def test_an_app_that_turns_the_client_away_says_nobody(status):
     assert await login_user(WHOAMI, login_exchange(b"ok", SIGNED_IN, app=Me(status=status))) is None
 
 
+CANARY = "canary-4d1c"
+
+
+async def fails(scope, receive, send):
+    """An app that chokes on what it is asked with."""
+    raise ValueError(f"no such token: {CANARY}")
+
+
+async def test_an_app_that_raises_is_a_doubt_and_of_its_error_the_kind_alone_is_told(caplog):
+    with pytest.raises(LoginNotHeld) as refused:
+        await login_user(WHOAMI, login_exchange(b"ok", SIGNED_IN, app=fails))
+    assert "ValueError" in refused.value.reason
+    assert CANARY not in refused.value.reason + caplog.text
+
+
+async def test_an_app_that_raises_at_an_ordinary_request_is_misconfigured_and_its_text_is_not_told(caplog):
+    with pytest.raises(Misconfigured) as refused:
+        await asked(fails)
+    assert "ValueError" in refused.value.reason
+    assert CANARY not in refused.value.reason + caplog.text
+
+
+async def test_a_token_that_the_app_raises_at_was_nobody_s_before():
+    exchange = login_exchange(request={"authorization": "Bearer T"}, app=fails)
+    await WhoAmI.parse("/me#/user/id", Settings()).look_before(exchange)
+    assert exchange.bearer_before is None
+
+
 async def test_what_is_no_json_is_a_doubt():
     with pytest.raises(LoginNotHeld):
         await login_user(WHOAMI, login_exchange(b"ok", SIGNED_IN, app=Me(body=b"<html>")))

@@ -399,3 +399,29 @@ async def test_each_act_leaves_its_event(make_mfa, clock):
         "reset",
     ]
     assert {one.user_id for one in listener.events} == {"alice"}
+
+
+# ------------------------------------------------------------------------------------- an engine that goes in between
+
+
+@pytest.mark.parametrize("verb", ["prove", "prove_token"])
+async def test_what_was_bound_is_told_with_its_recovery_codes_though_redis_goes_before_the_proof_is_kept(
+    make_mfa, clock, monkeypatch, caplog, verb
+):
+    """It is in force: who did not get the recovery codes now would never get them."""
+    listener = Listener()
+    mfa = await make_mfa(Plugin(listeners=(listener,)), enrolment="required")
+    _, caller = await enrolling(mfa)
+    begun = await mfa.bind(caller, "totp")
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("redis: away")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(mfa.parts.core.token_store, verb, away)
+        confirmed = await mfa.confirm(caller, begun.id, app_of(begun).code())
+    assert listener.names[-1] == "bound"
+    (warned,) = [one for one in caplog.records if one.name == "mfa_middleware.binding"]
+    assert (warned.levelname, "redis: away" in warned.getMessage()) == ("WARNING", True)
+    proven = await mfa.verify((await login(mfa)).mfa_token, "recovery_code", confirmed.recovery_codes[0])
+    assert proven.held == HELD

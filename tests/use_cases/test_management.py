@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from mfa_middleware import InvalidCode, InvalidRequest, NotFound, StepUpRequired, TokenInvalid
+from mfa_middleware import InvalidCode, InvalidRequest, NotFound, StepUpRequired, TokenInvalid, Unavailable
 from mfa_middleware.callers import Caller
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
-from tests.world import HELD, Plugin, Word, enrol, login, outcomes
+from tests.world import HELD, Listener, Plugin, Word, enrol, login, outcomes
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 ADMIN = Caller("alice", admin=True)
@@ -217,3 +217,25 @@ async def test_the_rows_of_a_factor_that_is_not_in_use_are_still_to_be_seen_and_
     assert [one.id for one in (await mfa.overview("alice")).authenticators] == [row.id]
     await mfa.unbind(ADMIN, row.id)
     assert not (await mfa.overview("alice")).authenticators
+
+
+# ------------------------------------------------------------------------------------- an engine that goes in between
+
+
+@pytest.mark.parametrize("act", ["unbound", "reset"])
+async def test_what_the_database_has_done_is_told_though_redis_goes_before_the_held_logins_are_destroyed(
+    make_mfa, clock, monkeypatch, act
+):
+    """Who asks again would hear that there is nothing to do, and nobody would be told of it."""
+    listener = Listener()
+    mfa = await make_mfa(Plugin(listeners=(listener,)))
+    alice = await enrol(mfa)
+
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("redis: away")
+
+    monkeypatch.setattr(mfa.parts.core.token_store, "forget", away)
+    with pytest.raises(Unavailable):
+        await (mfa.unbind(alice.proven, alice.id) if act == "unbound" else mfa.reset("alice"))
+    assert (await mfa.overview("alice")).authenticators == ()
+    assert (listener.names[-1], listener.events[-1].user_id) == (act, "alice")

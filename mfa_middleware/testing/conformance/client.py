@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from mfa_middleware.cookies import set_cookies
-from mfa_middleware.held_login import RawHeaders, bearer_tokens, decoded_body
 from mfa_middleware.passage import App, Message, Scope
+from mfa_middleware.response_body import RawHeaders, bearer_tokens, decoded_body
 from mfa_middleware.tokens import is_mfa_token
 
 _SECONDS = 30.0
