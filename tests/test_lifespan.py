@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -449,4 +450,17 @@ async def test_a_request_that_comes_while_it_is_closed_opens_it_again_as_a_whole
     await mfa.status("alice")
     await closing
     assert (await mfa.status("alice")).enabled is False
+    await mfa.close()
+
+
+async def test_while_one_engine_is_away_the_other_is_opened_once(settings, monkeypatch):
+    """Each request tries again: connections and threads would pile up."""
+    mfa = MFA(settings(redis_url="redis://127.0.0.1:1/0", secret_key=KEY, engine_timeout=1))
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: opened.append(1) or connect(*given, **options))
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await mfa.status("alice")
+    assert len(opened) == 2  # what writes, and what reads
     await mfa.close()

@@ -44,6 +44,8 @@ class SQLiteStore(SQLStore):
         self._reading = threading.Lock()
 
     async def open(self) -> None:
+        if self._writer is not None:  # the other engine is away, and it is tried again
+            return
         try:
             # In a thread, and not bounded by the time-out as a request is: an upgrade may take long.
             self._writer, self._reader = await asyncio.to_thread(self._open)
