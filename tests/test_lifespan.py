@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import pytest
 
-from mfa_middleware import MFA, ConfigurationError, MFAMiddleware, Settings
+from mfa_middleware import MFA, ConfigurationError, MFAMiddleware, Settings, Unavailable
 from mfa_middleware.keyring import new_key
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.parts import Parts
