@@ -458,7 +458,12 @@ async def test_while_one_engine_is_away_the_other_is_opened_once(settings, monke
     mfa = MFA(settings(redis_url="redis://127.0.0.1:1/0", secret_key=KEY, engine_timeout=1))
     opened = []
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *given, **options: opened.append(1) or connect(*given, **options))
+
+    def counted(*given, **options):
+        opened.append(connect(*given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
     for _ in range(5):
         with pytest.raises(Unavailable):
             await mfa.status("alice")
