@@ -330,9 +330,9 @@ class Losing:
 
 @pytest.mark.parametrize("before", ["the body is read", "the answer"])
 async def test_a_database_that_is_lost_under_a_request_is_its_503(
-    world: World, monkeypatch: pytest.MonkeyPatch, before: str
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, before: str
 ) -> None:
-    """The app is told that its client has gone, and never of an error of ours."""
+    """The app is told that its client has gone, and never of an error of ours; an event says why."""
     await world.mfa.open()
     losing, told = Losing(world, monkeypatch), []
 
@@ -349,6 +349,9 @@ async def test_a_database_that_is_lost_under_a_request_is_its_503(
     assert [message["type"] for message in answer.messages] == ["http.response.start", "http.response.body"]
     assert (answer.status, answer.code) == (503, "unavailable")
     assert told == ["http.disconnect" if before == "the body is read" else "http.request"]
+    told_of = [vars(one).get("mfa", {}) for one in caplog.records]
+    (refused,) = [one for one in told_of if one.get("event") == "refused"]
+    assert (refused["code"], refused["reason"][:9]) == ("unavailable", "database:")
 
 
 async def test_a_database_that_is_lost_under_a_stream_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
