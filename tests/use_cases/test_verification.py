@@ -23,7 +23,7 @@ from mfa_middleware.factor import Prepared
 from mfa_middleware.management import ImportedSecret
 from mfa_middleware.models import Counter, Once
 from mfa_middleware.testing.virtual_authenticator import VirtualAuthenticator
-from tests.world import HELD, Listener, Plugin, Word, digest, earlier_code, enrol, login, outcomes
+from tests.world import HELD, NOON, Listener, Plugin, Word, digest, earlier_code, enrol, login, outcomes
 
 REFUSED = (InvalidCode, TokenInvalid, TooManyAttempts)
 
@@ -496,6 +496,25 @@ async def test_a_factor_that_answers_nonsense_is_unavailable_and_releases_nothin
 @pytest.mark.parametrize("nonsense", WRONG_KIND)
 async def test_a_factor_that_answers_with_a_proof_of_another_type_is_unavailable(make_mfa, clock, nonsense):
     await unavailable(make_mfa, WRONG_KIND[nonsense])
+
+
+@pytest.mark.parametrize("proof", [Counter(0), Counter(2**63 - 1), Once(b"1"), Once(b"x" * 64)], ids=range(4))
+async def test_a_proof_at_the_bounds_is_spent(make_mfa, clock, proof):
+    mfa = await make_mfa(Plugin(Word(returns(proof))))
+    await mfa.import_secret("alice", ImportedSecret("word", "sesame"))
+    assert (await mfa.verify((await login(mfa)).mfa_token, "word", "sesame")).held == HELD
+    with pytest.raises(InvalidCode):
+        await mfa.verify((await login(mfa)).mfa_token, "word", "sesame")
+
+
+async def test_each_assurance_has_an_id_of_its_own_and_says_when(mfa, clock):
+    found = []
+    for user in ("alice", "bob"):
+        person = await enrol(mfa, user)
+        found.append((await mfa.verify((await login(mfa, user)).mfa_token, "totp", person.code)).assurance)
+    assert [one.at for one in found] == [NOON, NOON]
+    assert len({one.id for one in found}) == 2
+    assert min(len(one.id) for one in found) >= 22  # 16 random bytes
 
 
 async def test_the_log_says_where_a_factor_failed_and_not_with_what_text(make_mfa, clock, caplog):
