@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -392,3 +393,34 @@ async def test_the_site_is_not_the_bare_app_s_shadow(wrapped: Wrapped):
     site: Site = wrapped(starlette_signed(), login_user="session:user_id")
     assert (await site.login(site.client())).code == "mfa_required"
     assert (await Client(starlette_signed()).post("/login", json=RIGHT)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/articles", "/login"])
+@pytest.mark.parametrize("session", [False, True], ids=["outside", "inside"])
+async def test_a_request_leaves_nothing_that_only_the_garbage_collector_finds(path: str, session: bool):
+    """Its passes stop everybody, and come the sooner the more there is to find."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"an answer"})
+
+    wrapped = MFAMiddleware(app, settings=Settings(database_url="sqlite://", secret_key=KEY))
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            await wrapped(http_scope("POST", path) | ({"session": {}} if session else {}), nothing, nowhere)
+
+    async def nothing() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def nowhere(_: Message) -> None: ...
+
+    await ask(5)
+    gc.collect()
+    gc.disable()
+    try:
+        await ask(20)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+        await wrapped.mfa.close()
