@@ -17,7 +17,7 @@ from mfa_middleware.gate import Blocked
 from mfa_middleware.held_login import Capture, HeldLogin, Message
 from mfa_middleware.mfa import MFA
 from mfa_middleware.parts import Parts
-from mfa_middleware.passage import PASSAGE, Receive, Scope, Send
+from mfa_middleware.passage import Receive, Scope, Send
 from mfa_middleware.selectors import LoginExchange, Place, RequestExchange
 from mfa_middleware.selectors.whoami import WhoAmI
 from mfa_middleware.sessions import RecordingScope, session_content
@@ -82,7 +82,7 @@ class Responder:
                 self._put_back()  # whoever answers this error further out saves the session
             raise
         finally:
-            login.scope.pop(PASSAGE, None)  # they hold each other: only the garbage collector would find them
+            login.passage.end()
         if self._capture is not None and not self._passing and not self._answered:
             await self._refuse(LoginNotHeld("the app did not finish the login's response"))
 

@@ -72,6 +72,15 @@ class Passage:
         self.marked = True
         self.user = user
 
+    def end(self) -> None:
+        """The app is done. Scope and passage hold each other, which only the garbage collector would find."""
+        self.scope = {}
+        self._refusal = _ended
+
+
+def _ended() -> str:
+    return "the request has ended"
+
 
 def untouched(scope: Scope) -> Scope:
     """A copy of a scope that an app's changes to the original do not reach."""

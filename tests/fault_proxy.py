@@ -194,6 +194,8 @@ class _Wire:
 
     def reset(self) -> None:
         raw = self._writer.get_extra_info("socket")
+        if raw is None:  # TLS has ended it by itself
+            return
         with suppress(OSError):  # the client may have been faster
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()

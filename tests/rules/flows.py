@@ -271,6 +271,7 @@ class Confirm(Flow):
         Seen(spent=True, codes=10, failures=1),
         Seen(spent=True, codes=10),
     ]
+    answered: ClassVar = 2  # what is live is told of, whatever happens to the proof
 
     async def prepare(self, mfa: MFA, user: str) -> Facts:
         begun = await mfa.bind(Caller(user), "totp")
@@ -359,6 +360,7 @@ class ConfirmRefresh(Flow):
         Seen(revision=2, spent=True, failures=1),
         Seen(revision=2, spent=True),
     ]
+    answered: ClassVar = 2  # what is live is told of, whatever happens to the proof
 
     async def prepare(self, mfa: MFA, user: str) -> Facts:
         facts = await person(mfa, user)
