@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: What is done for a request, given its trace id.
 Work = Callable[[str], Awaitable[Response]]
 #: What answers a request.
-Answering = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 _GET, _HEAD, _OPTIONS = "GET", "HEAD", "OPTIONS"
 
 
@@ -53,25 +53,25 @@ class Site(ABC):
         """What handles an operation for that request."""
         return one.handler
 
-    def app(self, operations: Iterable[Operation], documents: Mapping[str, Answering] | None = None) -> Router:
+    def app(self, operations: Iterable[Operation], documents: Mapping[str, Endpoint] | None = None) -> Router:
         """The app of these operations, and of ``documents`` to GET."""
-        by_path: dict[str, dict[str, Answering]] = {}
+        by_path: dict[str, dict[str, Endpoint]] = {}
         for one in operations:
-            by_path.setdefault(one.path, {})[one.method] = self._answering(one)
+            by_path.setdefault(one.path, {})[one.method] = self._endpoint(one)
         for path, document in (documents or {}).items():
             by_path[path] = {_GET: document}
-        routes = [Route(_routable(path), _Endpoint(self, methods)) for path, methods in by_path.items()]
+        routes = [Route(_routable(path), _Methods(self, methods)) for path, methods in by_path.items()]
         # Starlette's redirections are made from Host, and may be stored.
         return Router(routes, redirect_slashes=False, default=self._nowhere)
 
-    def _answering(self, one: Operation) -> Answering:
-        async def answering(request: Request) -> Response:
+    def _endpoint(self, one: Operation) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
             async def handled(trace: str) -> Response:
                 return await self.handler(request, one)(await read_call(self.desk, request, one.body, trace))
 
             return await self.respond(request, one, handled)
 
-        return answering
+        return endpoint
 
     async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A path that there is not."""
@@ -125,10 +125,10 @@ class Site(ABC):
         return Call(self.desk, request, Empty(), trace)
 
 
-class _Endpoint:
+class _Methods:
     """All methods of a path, so that 405 names them all. No function: Starlette would wrap one for its own errors."""
 
-    def __init__(self, site: Site, methods: Mapping[str, Answering]) -> None:
+    def __init__(self, site: Site, methods: Mapping[str, Endpoint]) -> None:
         self._site = site
         self._methods = methods
         allowed = (*methods, *([_HEAD] if _GET in methods else []), _OPTIONS)
@@ -140,9 +140,9 @@ class _Endpoint:
         await response(scope, receive, send)
 
     async def _response(self, request: Request) -> Response:
-        answering = self._methods.get(_GET if request.method == _HEAD else request.method)
-        if answering is not None:
-            return await answering(request)
+        endpoint = self._methods.get(_GET if request.method == _HEAD else request.method)
+        if endpoint is not None:
+            return await endpoint(request)
         if request.method == _OPTIONS:
             return self._site.preflight(request, self._allow)
         return self._site.unrouted(request, 405, self._allow)

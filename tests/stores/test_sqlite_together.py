@@ -54,14 +54,21 @@ async def together(store: SQLiteStore, values: Sequence[int]) -> list[bool | str
     """What spending each value comes to, when all are asked while the writer is busy; a refusal as its reason."""
     with busy(store):
         tasks = [asyncio.create_task(spend(store, name, value)) for name, value in zip(NAMES, values, strict=True)]
-        await asyncio.sleep(0.01)
-        assert queued(store) == len(tasks)
+        await until_queued(store, len(tasks))
     return await asyncio.gather(*tasks)
 
 
-def queued(store: SQLiteStore) -> int:
+async def until_queued(store: SQLiteStore, count: int = 1) -> None:
     assert store._writer is not None
-    return len(store._writer._queue)
+    async with asyncio.timeout(PATIENCE):
+        while len(store._writer._queue) < count:
+            await asyncio.sleep(0)
+
+
+async def some_rounds() -> None:
+    """Of the event loop: time for whatever is not waiting."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 def traced(store: SQLiteStore) -> list[str]:
@@ -98,7 +105,10 @@ async def test_nobody_hears_before_it_is_written_through(store: SQLiteStore) -> 
     gate = threading.Event()
     store._writer._thread.submit(gate.wait, PATIENCE)
     task = asyncio.create_task(spend(store, NAMES[0], 7))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE):
+        while not store._writer._turn.locked():
+            await asyncio.sleep(0)
+    await some_rounds()
     assert not task.done()
     assert (await store.load(NAMES[0])).authenticators[0].counter < 7
     gate.set()
@@ -135,7 +145,7 @@ async def test_a_transaction_that_fails_fails_alone(store: SQLiteStore) -> None:
             asyncio.create_task(store.change(name, decide))
             for name, decide in zip(NAMES, [relabel, refuse_late, relabel, refuse_late, relabel], strict=True)
         ]
-        await asyncio.sleep(0.01)
+        await until_queued(store, len(asked))
     done = await asyncio.gather(*asked, return_exceptions=True)
     assert [isinstance(one, ValueError) for one in done] == [False, True, False, True, False]
     labels = [(await store.load(name)).authenticators[0].label for name in NAMES]
@@ -156,7 +166,7 @@ async def test_what_cannot_be_written_through_is_told_to_nobody_as_done(
 async def test_who_has_left_spends_nothing(store: SQLiteStore) -> None:
     with busy(store):
         task = asyncio.create_task(spend(store, NAMES[0], 7))
-        await asyncio.sleep(0.01)
+        await until_queued(store)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -167,14 +177,14 @@ async def test_a_loop_that_ends_while_somebody_waits_in_it_stops_nobody_else(sto
     def ask_and_leave() -> None:
         loop = asyncio.new_event_loop()
         task = loop.create_task(spend(store, NAMES[0], 7))
-        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.run_until_complete(asyncio.sleep(0))
         task.cancel()
         loop.close()
 
     with busy(store):
         await asyncio.to_thread(ask_and_leave)
         task = asyncio.create_task(spend(store, NAMES[1], 7))
-        await asyncio.sleep(0.01)
+        await until_queued(store)
     assert await task is True
 
 
@@ -196,7 +206,7 @@ async def test_many_loops_write_at_once(store: SQLiteStore) -> None:
 async def test_who_asks_while_it_is_closed_is_refused(store: SQLiteStore) -> None:
     with busy(store):
         task = asyncio.create_task(spend(store, NAMES[0], 7))
-        await asyncio.sleep(0.01)
+        await until_queued(store)
         await store.close()
     assert "database" in str(await task)
     await store.open()
@@ -207,7 +217,7 @@ async def test_it_waits_for_another_process_that_writes(store: SQLiteStore, path
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     tasks = [asyncio.create_task(spend(store, name, 7)) for name in NAMES]
-    await asyncio.sleep(0.05)  # which the event loop has, though the writer waits
+    await some_rounds()  # which the event loop goes, though the writer waits
     assert not any(task.done() for task in tasks)
     other.execute("COMMIT")
     other.close()
@@ -302,7 +312,7 @@ async def test_want_of_memory_while_another_process_writes_stops_nothing_that_co
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     task = asyncio.create_task(spend(store, NAMES[0], 5))
-    await asyncio.sleep(0.01)
+    await some_rounds()
     break_writer(store, monkeypatch, "BEGIN", MemoryError())
     assert await task == "database: MemoryError"
     other.execute("ROLLBACK")
@@ -320,7 +330,7 @@ async def test_a_change_that_cannot_be_taken_back_alone_takes_all_back(
     break_writer(store, monkeypatch, "ROLLBACK TO", io_error())
     with busy(store):
         asked = asyncio.create_task(store.change(NAMES[0], half)), asyncio.create_task(spend(store, NAMES[1], 7))
-        await asyncio.sleep(0.01)
+        await until_queued(store, 2)
     changed, spent = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(changed, Unavailable)
     assert spent == "database: OperationalError"
